@@ -1,0 +1,78 @@
+"""Every exception ivl raises on purpose.
+
+    IvlError
+    ├── SettingsError        a setting (GenerationConfig, EngineConfig, a command's option) has a bad value
+    ├── ConfigError          a config.json cannot be understood
+    ├── CheckpointError      weights are missing, damaged, of another shape, or in a format we refuse
+    ├── TokenizerError       tokenizer files are missing or damaged
+    ├── HubError             a model could not be fetched
+    ├── InputError           what a person asked cannot be done
+    │   ├── ImageError       not an image, too large, damaged, or may not be fetched
+    │   ├── PromptError      roles, placeholders and images do not fit together
+    │   └── ContextLengthError   the prompt does not fit into the session
+    ├── EngineError          the engine failed; its cause is chained
+    └── MissingExtraError    an optional dependency is not installed
+
+Messages are one line: what was wrong, the value got, what is allowed, what to do.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class IvlError(Exception):
+    """Base of every error that ivl raises on purpose."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class SettingsError(IvlError, ValueError):
+    """A setting has a value that is not allowed."""
+
+
+class ConfigError(IvlError, ValueError):
+    """A model's config.json is missing or cannot be understood."""
+
+
+class CheckpointError(IvlError):
+    """Weights are missing, damaged, of another shape, or in a format that is refused."""
+
+
+class TokenizerError(IvlError):
+    """Tokenizer files are missing or damaged."""
+
+
+class HubError(IvlError):
+    """A model could not be fetched from a hub."""
+
+
+class InputError(IvlError, ValueError):
+    """What a person asked cannot be done."""
+
+
+class ImageError(InputError):
+    """A picture or video cannot be read: no image, too large, damaged, or not to be fetched."""
+
+
+class PromptError(InputError):
+    """Roles, placeholders and images do not fit together."""
+
+
+class ContextLengthError(InputError):
+    """The prompt does not fit into the session's length."""
+
+
+class EngineError(IvlError, RuntimeError):
+    """The engine failed; the cause is chained."""
+
+
+class MissingExtraError(IvlError, ImportError):
+    """An optional dependency is not installed."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Text that names the allowed value nearest to a misspelt one, or lists them all."""
+    names = sorted(allowed)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else "allowed: " + ", ".join(names)

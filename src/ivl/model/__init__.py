@@ -1,0 +1,1 @@
+"""Weights and maths of InternVL. Knows no text, no pictures, no processes."""

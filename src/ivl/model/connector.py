@@ -1,0 +1,38 @@
+"""Pixel shuffle and the MLP that turns patch features into image tokens (official `mlp1`).
+
+Shapes: N tiles, P patches of a tile, C vision width, r patches a side per image token, I = P / r**2 image tokens,
+D text width.
+"""
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def pixel_shuffle(x: Tensor, factor: int, version: str) -> Tensor:
+    """(N, P, C) -> (N, I, r*r*C): r x r neighbouring patches become one token.
+
+    v2: token (i, j) holds patches (ri + dy, rj + dx), dy slowest. v1, the first release's, gives the transposed grid.
+    """
+    num_tiles, num_patches, width = x.shape
+    side = math.isqrt(num_patches)
+    assert side * side == num_patches and side % factor == 0, f"{num_patches} patches make no grid of {factor}s"
+    grid = x.view(num_tiles, side // factor, factor, side // factor, factor, width)  # (N, i, dy, j, dx, C)
+    order = (0, 1, 3, 2, 4, 5) if version == "v2" else (0, 3, 1, 2, 4, 5)
+    return grid.permute(order).reshape(num_tiles, -1, factor * factor * width)
+
+
+class Connector(nn.Module):
+    """LayerNorm, linear, GELU, linear."""
+
+    def __init__(self, in_width: int, out_width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(in_width, eps=1e-5)
+        self.fc1 = nn.Linear(in_width, out_width)
+        self.fc2 = nn.Linear(out_width, out_width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, I, r*r*C) -> (N, I, D)."""
+        out: Tensor = self.fc2(F.gelu(self.fc1(self.norm(x))))
+        return out

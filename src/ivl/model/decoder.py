@@ -1,0 +1,96 @@
+"""One decoder for InternLM2, Qwen2, Qwen3, Llama, Yi and Phi-3.
+
+In: embeddings of packed tokens, their cos and sin tables, and an attention. Out: hidden states after the final norm.
+The families differ only in `TextConfig`: grouped heads, biases, q/k norm, a tied head, the kind of rope.
+
+Shapes: T packed tokens, D width, H query heads, K key-value heads, Dh head width, V vocabulary.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ivl.model.attention import Attention
+from ivl.model.config import TextConfig
+from ivl.model.rope import RotaryEmbedding, rotate
+
+
+class LanguageModel(nn.Module):
+    """Embedding table, decoder layers, final norm and head."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.rope = RotaryEmbedding(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.lm_head = None if config.tie_embeddings else _linear(config.hidden_size, config.vocab_size)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attention: Attention) -> Tensor:
+        """x (T, D), cos and sin (T, Dh) -> hidden states (T, D)."""
+        cos, sin = cos[:, None].to(x.dtype), sin[:, None].to(x.dtype)  # (T, 1, Dh)
+        for layer_idx, layer in enumerate(self.layers):
+            x = layer(x, cos, sin, attention, layer_idx)
+        out: Tensor = self.norm(x)
+        return out
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., V)."""
+        weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        return F.linear(hidden, weight)
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm attention and gated MLP."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.input_norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.attention = SelfAttention(config)
+        self.post_norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.mlp = GatedMLP(config)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attention: Attention, layer_idx: int) -> Tensor:
+        x = x + self.attention(self.input_norm(x), cos, sin, attention, layer_idx)
+        out: Tensor = x + self.mlp(self.post_norm(x))
+        return out
+
+
+class SelfAttention(nn.Module):
+    """Rotary attention with grouped heads."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        width, head_dim = config.hidden_size, config.head_dim
+        self.head_dim = head_dim
+        self.q_proj = _linear(width, config.num_heads * head_dim, config.qkv_bias)
+        self.k_proj = _linear(width, config.num_kv_heads * head_dim, config.qkv_bias)
+        self.v_proj = _linear(width, config.num_kv_heads * head_dim, config.qkv_bias)
+        self.o_proj = _linear(config.num_heads * head_dim, width, config.o_bias)
+        self.q_norm = nn.RMSNorm(head_dim, eps=config.norm_eps) if config.qk_norm else nn.Identity()
+        self.k_norm = nn.RMSNorm(head_dim, eps=config.norm_eps) if config.qk_norm else nn.Identity()
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attention: Attention, layer_idx: int) -> Tensor:
+        q, k, v = (proj(x).unflatten(-1, (-1, self.head_dim)) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        q = rotate(self.q_norm(q), cos, sin)  # (T, H, Dh)
+        k = rotate(self.k_norm(k), cos, sin)  # (T, K, Dh)
+        out: Tensor = self.o_proj(attention(layer_idx, q, k, v).flatten(1))  # (T, D)
+        return out
+
+
+class GatedMLP(nn.Module):
+    """SwiGLU (Shazeer 2020)."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.gate_proj = _linear(config.hidden_size, config.intermediate_size)
+        self.up_proj = _linear(config.hidden_size, config.intermediate_size)
+        self.down_proj = _linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
+
+
+def _linear(in_width: int, out_width: int, bias: bool = False) -> nn.Linear:
+    return nn.Linear(in_width, out_width, bias=bias)
