@@ -1,0 +1,52 @@
+# Two commands do everything on a fresh machine with Python 3.11 to 3.13: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The release that every check runs on; the package itself takes torch >= 2.11.
+TORCH := torch==2.13.0
+
+.PHONY: help setup demo test test-slow check format docs bench clean
+
+help:  ## Show what can be done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.dev  ## Make .venv with everything needed to develop
+
+demo: $(VENV)/.core  ## Set up, then ask the small model in the package about pictures
+	@$(BIN)/ivl demo --out out/demo
+
+test: $(VENV)/.dev  ## Set up, then run the fast tests
+	@$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev  ## Run the long tests too (load, kills, long documents)
+	@$(BIN)/python -m pytest -m "not gpu"
+
+check: $(VENV)/.dev  ## Lint, format check, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev  ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+docs: $(VENV)/.dev  ## Run the quick commands that README and docs show
+	@$(BIN)/python -m pytest tests/test_docs.py
+
+bench: $(VENV)/.dev  ## Measure this machine's speed beside transformers
+	@$(BIN)/python benchmarks/cpu_vs_transformers.py
+
+clean:  ## Remove the environment and all that was made
+	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.core: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"error: Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}: run make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) (torch is large: this takes a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@

@@ -1,0 +1,45 @@
+"""A conversation with a memory. In: turns of a person. Out: answers, and the history that both make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ivl.session.answer import join
+from ivl.types import GenerationConfig, Message, Response, TextPart
+
+if TYPE_CHECKING:
+    from ivl.session.pipeline import Pipeline
+
+
+class Session:
+    """One person's chat with a model; `Pipeline.session` or `Pipeline.chat` begins one."""
+
+    def __init__(self, pipeline: Pipeline, system: str | None = None) -> None:
+        self._pipeline = pipeline
+        self.messages: tuple[Message, ...] = ()
+        if system is not None:
+            self.messages = (Message(role="system", parts=(TextPart(text=system),)),)
+        self.response: Response | None = None
+        """The last answer, whole."""
+
+    def stream(self, prompt: Any, gen_config: GenerationConfig | None = None) -> Iterator[Response]:
+        """Ask, and give the answer in pieces; see `Pipeline` for the forms of a prompt.
+
+        The turn joins the history once its answer has begun. Closing the iterator stops the answer; what was said so
+        far is kept. A prompt that raises leaves the history as it was.
+        """
+        messages = self.messages + self._pipeline.loaded(prompt)
+        pieces: list[Response] = []
+        try:
+            for piece in self._pipeline.stream(messages, gen_config):
+                pieces.append(piece)
+                yield piece
+        finally:
+            if pieces:
+                response = join(pieces)
+                if response.finish_reason is None:
+                    response = replace(response, finish_reason="abort")
+                self.response = response
+                self.messages = (*messages, Message(role="assistant", parts=(TextPart(text=response.text),)))

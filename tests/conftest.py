@@ -1,0 +1,25 @@
+"""Fixtures for every test: the tiny official checkpoints, written once a run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from parity import tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the folder of a tiny official checkpoint by its name; tests must not write into it."""
+    root = tmp_path_factory.mktemp("tiny")
+
+    def folder(name: str) -> Path:
+        return root / name if (root / name).exists() else tiny.write_checkpoint(name, root / name)
+
+    return folder
