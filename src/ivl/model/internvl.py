@@ -92,7 +92,8 @@ class InternVL(nn.Module):
     def hidden_states(self, embeds: Tensor, offsets: list[int], attention: Attention) -> Tensor:
         """Embeddings (T, D) of whole packed sequences -> hidden states (T, D) after the final norm."""
         lengths = [stop - start for start, stop in zip(offsets, offsets[1:], strict=False)]
-        positions = torch.cat([torch.arange(length, device=embeds.device) for length in lengths])
+        starts = torch.tensor(offsets[:-1]).repeat_interleave(torch.tensor(lengths)).to(embeds.device)
+        positions = torch.arange(len(embeds), device=embeds.device) - starts
         cos, sin = self.language_model.rope.cos_sin(positions, lengths, lengths)
         hidden: Tensor = self.language_model(embeds, cos, sin, attention)
         return hidden
