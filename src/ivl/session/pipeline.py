@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 
 from ivl.engine import Engine, PlainEngine
-from ivl.errors import SettingsError
+from ivl.errors import PromptError, SettingsError
 from ivl.hub import resolve
 from ivl.model.config import InternVLConfig
 from ivl.model.weights import load_model
@@ -30,10 +30,11 @@ class Pipeline:
     OpenAI's chat form. An image is a path, URL, data URI, bytes or PIL image.
     """
 
-    def __init__(self, folder: Path, processor: Processor, engine: Engine) -> None:
+    def __init__(self, folder: Path, processor: Processor, engine: Engine, session_len: int) -> None:
         self.folder = folder
         self.processor = processor
         self.engine = engine
+        self.session_len = session_len
 
     @property
     def config(self) -> InternVLConfig:
@@ -51,7 +52,11 @@ class Pipeline:
 
         Raises PromptError, ImageError and ContextLengthError before the first piece.
         """
-        inputs = self.processor(to_messages(prompt))
+        messages = to_messages(prompt)
+        if messages[-1].role == "assistant":
+            raise PromptError("the last message is the assistant's: end with the user's message to get an answer")
+        # Told the length, the processor refuses a prompt that cannot fit before it cuts a single tile.
+        inputs = self.processor(messages, max_length=self.session_len - 1)
         yield from stream_answer(self.engine, self.processor, inputs, gen_config or GenerationConfig())
 
     def chat(
@@ -123,7 +128,7 @@ def pipeline(
     processor = load_processor(folder, as_viewed=as_viewed, max_tiles=max_tiles)
     device = choose_device(config.device)
     weights = load_model(folder, device=device, dtype=choose_dtype(config.dtype, device))
-    return Pipeline(folder, processor, PlainEngine(weights, config))
+    return Pipeline(folder, processor, PlainEngine(weights, config), config.session_len)
 
 
 def choose_device(device: str) -> str:
