@@ -12,8 +12,16 @@ from ivl.model.rope import RotaryEmbedding, rotate
 def rope(max_positions: int = 100, **settings: object) -> RotaryEmbedding:
     return RotaryEmbedding(
         TextConfig(
-            decoder="llama", hidden_size=8, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=8,
-            intermediate_size=8, vocab_size=8, max_positions=max_positions, rope=RopeConfig(**settings),
+            decoder="llama",
+            hidden_size=8,
+            num_layers=1,
+            num_heads=1,
+            num_kv_heads=1,
+            head_dim=8,
+            intermediate_size=8,
+            vocab_size=8,
+            max_positions=max_positions,
+            rope=RopeConfig(**settings),
         )  # fmt: skip
     )
 

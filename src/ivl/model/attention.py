@@ -33,7 +33,8 @@ class PackedAttention:
 
     def __call__(self, layer_idx: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         if self.batch:
-            return causal_attention(*(x.unflatten(0, (self.batch, -1)) for x in (q, k, v))).flatten(0, 1)
+            q, k, v = (x.view(self.batch, -1, *x.shape[1:]) for x in (q, k, v))  # (B, L, heads, Dh)
+            return causal_attention(q, k, v).flatten(0, 1)
         spans = [slice(start, stop) for start, stop in pairwise(self.offsets)]
         return torch.cat([causal_attention(q[None, s], k[None, s], v[None, s])[0] for s in spans])
 
@@ -71,7 +72,9 @@ class CachedAttention:
         assert len(q) == 1, f"{len(q)} tokens after {start} cached ones: only one at a time is supported"
         # One token sees every key: its G heads of a group become the rows of one product with that group's keys.
         grouped = q.view(1, keys.shape[0], -1, q.shape[-1])  # (1, K, G, Dh)
-        return F.scaled_dot_product_attention(grouped, keys[None, :, :stop], values[None, :, :stop]).view_as(q)
+        return F.scaled_dot_product_attention(grouped, keys[None, :, :stop], values[None, :, :stop]).view_as(
+            q
+        )
 
     def advance(self, num_tokens: int) -> None:
         """Count tokens that every layer has stored."""

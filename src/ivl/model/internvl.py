@@ -38,7 +38,9 @@ class InternVL(nn.Module):
         super().__init__()
         self.config = config
         self.vision_model = VisionModel(config.vision)
-        self.connector = Connector(config.vision.hidden_size * config.shuffle_factor**2, config.text.hidden_size)
+        self.connector = Connector(
+            config.vision.hidden_size * config.shuffle_factor**2, config.text.hidden_size
+        )
         self.language_model = LanguageModel(config.text)
 
     def forward(
@@ -66,7 +68,9 @@ class InternVL(nn.Module):
         """Tiles (N, 3, S, S) -> image tokens (N, I, D)."""
         config = self.config
         pixel_values = pixel_values.to(self.vision_model.class_embedding.dtype)
-        patches = self.vision_model(pixel_values, config.select_layer)[:, 1:]  # (N, P, C), class token dropped
+        patches = self.vision_model(pixel_values, config.select_layer)[
+            :, 1:
+        ]  # (N, P, C), class token dropped
         tokens: Tensor = self.connector(pixel_shuffle(patches, config.shuffle_factor, config.ps_version))
         return tokens
 
@@ -79,7 +83,9 @@ class InternVL(nn.Module):
         if image_features is None:
             return embeds
         if self.config.image_token_id is None:
-            raise ConfigError("the model's folder names no <IMG_CONTEXT> token: its tokenizer files are missing")
+            raise ConfigError(
+                "the model's folder names no <IMG_CONTEXT> token: its tokenizer files are missing"
+            )
         places = input_ids == self.config.image_token_id
         num_places, num_features = int(places.sum()), image_features.shape[0] * image_features.shape[1]
         if num_places != num_features:
