@@ -14,7 +14,13 @@ import numpy as np
 FILES = ("config.json", "info.json", "golden_generate.json", "golden_loss.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 # Large arrays that show nothing the others do not; the full gradients of one model are enough beside all norms.
-DROPPED = {"a_llm_hidden_states", "a_logits_same_instance_after_long", "gen_scores", "hidden_states", "embeddings"}
+DROPPED = {
+    "a_llm_hidden_states",
+    "a_logits_same_instance_after_long",
+    "gen_scores",
+    "hidden_states",
+    "embeddings",
+}
 
 
 def keep(model: str, key: str, array: np.ndarray) -> bool:
@@ -35,7 +41,9 @@ def collect(source: Path, target: Path) -> None:
         for name in ("golden_forward", "golden_vision", "golden_loss", "golden_longrope"):
             if (folder / f"{name}.npz").exists():
                 arrays = np.load(folder / f"{name}.npz")
-                np.savez_compressed(out / name, **{k: v for k, v in arrays.items() if keep(folder.name, k, v)})
+                np.savez_compressed(
+                    out / name, **{k: v for k, v in arrays.items() if keep(folder.name, k, v)}
+                )
     pixels = np.load(source / "shared" / "pixels.npz")
     np.savez_compressed(target / "pixels", **dict(pixels))
 

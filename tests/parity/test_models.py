@@ -15,7 +15,14 @@ from ivl.model.internvl import InternVL
 from ivl.model.names import stored_tensors
 from parity import tiny
 
-CASES = ("gen_1img_1tile", "gen_1img_3tiles_thumb", "gen_2img", "gen_text", "gen_history", "gen_noplaceholder")
+CASES = (
+    "gen_1img_1tile",
+    "gen_1img_3tiles_thumb",
+    "gen_2img",
+    "gen_text",
+    "gen_history",
+    "gen_noplaceholder",
+)
 
 
 @pytest.fixture(scope="module", params=tiny.NAMES)
@@ -94,7 +101,9 @@ def test_logits_of_packed_sequences(name: str, model: InternVL) -> None:
 def test_greedy_tokens(name: str, model: InternVL, case: str) -> None:
     golden = tiny.golden_json(name, "generate")[case]
     tokens = model.generate_greedy(
-        torch.tensor(golden["input_ids"]), tiles_of(golden["images"]), max_new_tokens=len(golden["generated_ids"])
+        torch.tensor(golden["input_ids"]),
+        tiles_of(golden["images"]),
+        max_new_tokens=len(golden["generated_ids"]),
     )
     assert tokens == golden["generated_ids"]
 
@@ -144,6 +153,8 @@ def official_gradients(model: InternVL, loss: torch.Tensor) -> dict[str, torch.T
     named = dict(model.named_parameters())
     ours = dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
     return {
-        name: torch.cat([ours[rows.name][rows.start : rows.stop].flatten() for rows in stored.rows]).view(stored.shape)
+        name: torch.cat([ours[rows.name][rows.start : rows.stop].flatten() for rows in stored.rows]).view(
+            stored.shape
+        )
         for name, stored in stored_tensors(model.config, "official").items()
     }

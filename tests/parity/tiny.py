@@ -56,7 +56,11 @@ def write_safetensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
     header, offset = {"__metadata__": {"format": "pt"}}, 0
     for key in sorted(tensors):
         size = tensors[key].nbytes
-        header[key] = {"dtype": "F32", "shape": list(tensors[key].shape), "data_offsets": [offset, offset + size]}
+        header[key] = {
+            "dtype": "F32",
+            "shape": list(tensors[key].shape),
+            "data_offsets": [offset, offset + size],
+        }
         offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)

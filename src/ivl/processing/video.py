@@ -1,0 +1,173 @@
+"""Frames of a video, wherever they come from: a folder of pictures, a moving picture, or a video file.
+
+In: a path or the bytes of a file. Out: evenly spaced frames as RGB pictures, in order of time. Knows no
+prompts, and of video files only that videofile.py reads them.
+"""
+
+import io
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, ImageFile
+
+from ivl.errors import ImageError, SettingsError
+from ivl.processing.decoding import ImageLimits, decode_frame, open_picture
+from ivl.processing.frames import FrameRequest, VideoLimits, sample_indices
+from ivl.processing.headers import sniff
+from ivl.processing.images import load_image, open_file, shown_path
+from ivl.processing.videofile import read_video
+from ivl.processing.viewing import mend_transparency, to_rgb
+
+__all__ = ["VideoLimits", "load_frames", "sample_indices"]
+
+_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://|data:", re.IGNORECASE)
+
+
+def load_frames(
+    source: str | Path | bytes,
+    num_frames: int = 8,
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    as_viewed: bool = True,
+    limits: VideoLimits | None = None,
+) -> list[Image.Image]:
+    """num_frames RGB frames, evenly spaced: the middle of each of num_frames equal parts of the video.
+
+    source: a folder of pictures (in natural order of their names), an animated GIF, WebP or PNG, or a video
+    file (by PyAV, extra `video`); a path, or the bytes of a file. A video with fewer frames gives some twice.
+    start_s, end_s: bounds of a clip in seconds (not for folders). as_viewed: upright, transparency on white.
+
+    Raises ImageError for what is no video, damaged, above a limit or a playlist; SettingsError for values
+    that are not allowed; MissingExtraError when PyAV is needed and missing.
+    """
+    is_bytes = isinstance(source, bytes | bytearray | memoryview)
+    request = FrameRequest(
+        name="the video given as bytes" if is_bytes else shown_path(str(source)),
+        num_frames=num_frames,
+        start_s=start_s,
+        end_s=end_s,
+        as_viewed=as_viewed,
+        limits=limits or VideoLimits(),
+    )
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _from_file(io.BytesIO(source), request)
+    if not isinstance(source, str | Path):
+        raise ImageError(f"a video cannot be of type {type(source).__name__}: allowed are a path or bytes")
+    if _URL.match(str(source)):
+        raise ImageError("a video is not fetched from a URL: download it and give its path")
+    path = Path(source)
+    if _is_folder(path):
+        return _from_folder(path, request)
+    with open_file(path, request.name) as file:
+        return _from_file(file, request)
+
+
+def _from_file(file: BinaryIO, request: FrameRequest) -> list[Image.Image]:
+    kind = sniff(file.read(16))
+    file.seek(0)
+    if kind is None:
+        return read_video(file, request)
+    if kind in ("JPEG", "BMP", "TIFF"):
+        raise ImageError(f"{request.name} is a single picture ({kind}) and no video: give it as an image")
+    data = file.read(request.limits.max_bytes + 1)
+    limits = ImageLimits(max_bytes=request.limits.max_bytes, max_pixels=request.limits.max_pixels)
+    image = open_picture(data, request.name, limits, most_frames=request.limits.max_frames + 1)
+    mend_transparency(image)
+    return _from_moving_picture(image, request)
+
+
+def _from_moving_picture(image: ImageFile.ImageFile, request: FrameRequest) -> list[Image.Image]:
+    """Frames of an opened GIF, WebP or PNG, gone through in order: each is drawn over those before it."""
+    request.check_size(image.width, image.height)
+    skipped = int(getattr(image, "default_image", False))  # a PNG's picture for viewers that show no motion
+    num_frames = _count_frames(image, request) - skipped
+    if num_frames < 2:
+        raise ImageError(f"{request.name} is a single picture and no video: give it as an image")
+    request.check_count(num_frames)
+    if num_frames * image.width * image.height > request.limits.max_decoded_pixels:
+        raise ImageError(
+            f"{request.name} takes too long: its frames have more than "
+            f"max_decoded_pixels={request.limits.max_decoded_pixels} together"
+        )
+    has_clip = request.start_s is not None or request.end_s is not None
+    fps = _frames_per_second(image, num_frames, skipped, request) if has_clip else 1.0
+    wanted = request.choose(num_frames, fps)
+    taken: dict[int, Image.Image] = {}
+    for idx in sorted(set(wanted)):
+        _go_to(image, idx + skipped, request)
+        taken[idx] = to_rgb(image, as_viewed=request.as_viewed)
+    return [taken[idx] for idx in wanted]
+
+
+def _count_frames(image: ImageFile.ImageFile, request: FrameRequest) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception as error:  # counting the frames of a GIF reads all of it
+        raise ImageError(f"{request.name} is cut off or damaged: its frames cannot be counted") from error
+
+
+def _frames_per_second(
+    image: ImageFile.ImageFile, num_frames: int, skipped: int, request: FrameRequest
+) -> float:
+    total_ms = 0.0
+    for idx in range(num_frames):
+        _go_to(image, idx + skipped, request)
+        total_ms += float(image.info.get("duration", 0))
+    if total_ms <= 0:
+        raise ImageError(
+            f"{request.name} does not say how long its frames are shown: leave out start_s and end_s"
+        )
+    if total_ms / 1000 > request.limits.max_duration_s:
+        raise ImageError(
+            f"{request.name} has {total_ms / 1000:.0f} seconds: more than "
+            f"max_duration_s={request.limits.max_duration_s}"
+        )
+    return num_frames * 1000 / total_ms
+
+
+def _go_to(image: ImageFile.ImageFile, idx: int, request: FrameRequest) -> None:
+    try:
+        image.seek(idx)
+    except Exception as error:
+        raise ImageError(f"{request.name} is cut off or damaged: it has no frame {idx}") from error
+    request.check_size(image.width, image.height)
+    decode_frame(image, f"frame {idx} of {request.name}")
+
+
+def _from_folder(folder: Path, request: FrameRequest) -> list[Image.Image]:
+    if request.start_s is not None or request.end_s is not None:
+        raise SettingsError(
+            f"start_s, end_s cannot be used for {request.name}: pictures in a folder have no time"
+        )
+    pictures: list[Path] = []
+    try:
+        for path in folder.iterdir():
+            if path.suffix.lower() in _PICTURES and not path.name.startswith("."):
+                pictures.append(path)
+                request.check_count(len(pictures))
+    except OSError as error:
+        raise ImageError(f"{request.name} cannot be read: {error.strerror or 'not a folder'}") from error
+    pictures.sort(key=_natural_key)
+    wanted = request.choose(len(pictures), 1.0)
+    limits = ImageLimits(max_bytes=request.limits.max_bytes, max_pixels=request.limits.max_pixels)
+    taken: dict[int, Image.Image] = {}
+    for idx in sorted(set(wanted)):
+        taken[idx] = load_image(pictures[idx], request.as_viewed, limits=limits)
+        request.check_size(taken[idx].width, taken[idx].height)
+    return [taken[idx] for idx in wanted]
+
+
+def _natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """frame2 before frame10."""
+    pieces = re.split(r"(\d+)", path.name)
+    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece.lower()) for piece in pieces if piece]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that no file can have; opening it says so
+        return False
