@@ -1,0 +1,1 @@
+"""The command `ivl`: one file a command, loaded when it is asked for. Nothing imports this room."""

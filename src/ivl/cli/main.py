@@ -1,0 +1,100 @@
+"""The command `ivl`: finds the subcommand, runs it, and turns every error into one line and an exit code.
+
+Exit codes: 0 done; 1 it cannot be done, or `doctor` found a problem; 2 a wrong command line; 130 Ctrl-C.
+IVL_DEBUG=1 shows tracebacks. Loads no torch: subcommands do, in their bodies.
+"""
+
+import contextlib
+import gc
+import os
+import re
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from ivl._version import __version__
+from ivl.cli.terminal import one_line
+from ivl.errors import IvlError, nearest
+
+COMMANDS = {
+    "demo": "See the model in the package answer questions about pictures.",
+    "chat": "Ask a model about pictures: one question, or a conversation.",
+    "info": "Show what a model is made of, and how it sees a picture.",
+    "doctor": "Check what this machine can do, and whether a model is sound.",
+}
+
+EPILOG = """\b
+Examples:
+  ivl chat dinner.jpg -p "What is on the table?"
+  ivl doctor"""
+
+
+class LazyCommands(click.Group):
+    """A group that knows its commands' names and imports one of their modules only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(import_module(f"ivl.cli.{cmd_name}"), cmd_name)  # type: ignore[no-any-return]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise click.UsageError(f"no such command {args[0]!r}: {nearest(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=LazyCommands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="ivl %(version)s")
+def ivl() -> None:
+    """The whole life of an InternVL2 vision-language model in one environment."""
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run a command line (None: the process's own) and give its exit code; errors are told on stderr."""
+    try:
+        outcome = ivl.main(None if args is None else list(args), prog_name="ivl", standalone_mode=False)
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "ivl"
+        _tell(f"{error.format_message()} (see {command} --help)")
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except IvlError as error:
+        return _failed(error, str(error))
+    except Exception as error:
+        kind = type(error).__name__
+        return _failed(error, f"unexpected {kind}: {error} (IVL_DEBUG=1 shows where; please report it)")
+    return outcome if isinstance(outcome, int) else 0
+
+
+def main() -> NoReturn:
+    """The console script's entry point."""
+    # Importing torch makes millions of objects that stay; the collector's passes over them cost a tenth of start-up.
+    gc.set_threshold(100_000, 50, 50)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # a terminal that cannot show a character shows "?" instead
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    sys.exit(run())
+
+
+def _failed(error: Exception, message: str) -> int:
+    if os.environ.get("IVL_DEBUG") == "1":
+        raise error
+    _tell(message)
+    return 1
+
+
+def _tell(message: str) -> None:
+    click.echo(f"error: {re.sub(r'0x[0-9a-fA-F]{4,}', '0x...', one_line(message))}", err=True)
