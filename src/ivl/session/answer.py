@@ -72,7 +72,9 @@ def join(responses: Sequence[Response]) -> Response:
     )
 
 
-def _response(text: str, output: TokenOutput, finish: FinishReason | None, prompt: int, count: int) -> Response:
+def _response(
+    text: str, output: TokenOutput, finish: FinishReason | None, prompt: int, count: int
+) -> Response:
     return Response(
         text=text,
         token_ids=(output.token_id,),

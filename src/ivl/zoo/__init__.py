@@ -1,8 +1,26 @@
-"""What ships in the package: a small model and pictures to ask it about. Data, and where it lies."""
+"""What ships in the package: a small model, and pictures with questions to ask it. Data, and where it lies.
 
+In: nothing. Out: paths and plain values. Imports only the standard library; knows neither model nor pixels.
+"""
+
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 _HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleQuestion:
+    """A question about a picture in the package, and its true answer."""
+
+    picture: Path
+    """A PNG file."""
+    language: str
+    """Of question and answer: "en" or "zh"."""
+    question: str
+    answer: str
+    """What the picture shows, in the exact words that the seedling was taught to use."""
 
 
 def seedling_folder() -> Path:
@@ -10,6 +28,21 @@ def seedling_folder() -> Path:
     return _HERE / "seedling"
 
 
-def sample_pictures() -> list[Path]:
-    """Pictures to try a model on."""
-    return sorted((_HERE / "pictures").glob("*.png"))
+def sample_pictures() -> tuple[Path, ...]:
+    """Pictures to try a model on, PNG files in order of their names."""
+    return tuple(sorted((_HERE / "pictures").glob("*.png")))
+
+
+def sample_questions() -> tuple[SampleQuestion, ...]:
+    """Questions about the sample pictures in English and Chinese, picture by picture."""
+    folder = _HERE / "pictures"
+    rows = json.loads((folder / "questions.json").read_text(encoding="utf-8"))
+    return tuple(
+        SampleQuestion(
+            picture=folder / row["picture"],
+            language=row["language"],
+            question=row["question"],
+            answer=row["answer"],
+        )
+        for row in rows
+    )
