@@ -21,9 +21,7 @@ from ivl.model.internvl import InternVL
 
 def small(decoder: str = "internlm2") -> InternVLConfig:
     config = make_config(decoder)  # type: ignore[arg-type]
-    vision = replace(
-        config.vision, hidden_size=32, num_layers=1, num_heads=2, intermediate_size=48, image_size=56
-    )
+    vision = replace(config.vision, hidden_size=32, num_layers=1, num_heads=2, intermediate_size=48, image_size=56)
     text = replace(config.text, hidden_size=48, num_layers=2, head_dim=8, intermediate_size=64)
     return replace(config, vision=vision, text=text, image_size=56)
 

@@ -117,25 +117,19 @@ def find_imports(module: Module) -> list[Import]:
         elif isinstance(node, ast.Call) and _called(node).endswith("import_module"):
             name = node.args[0] if node.args else None
             targets = [str(name.value) if isinstance(name, ast.Constant) else "a computed name"]
-        found += [
-            Import(target=each, line=getattr(node, "lineno", 0), is_deferred=is_deferred) for each in targets
-        ]
+        found += [Import(target=each, line=getattr(node, "lineno", 0), is_deferred=is_deferred) for each in targets]
     return found
 
 
 def import_violations(module: Module) -> list[str]:
     return [
-        f"{module.name}:{each.line} imports {each.target}"
-        for each in find_imports(module)
-        if not _may(module, each)
+        f"{module.name}:{each.line} imports {each.target}" for each in find_imports(module) if not _may(module, each)
     ]
 
 
 def size_violations(module: Module) -> list[str]:
     found, lines = [], len(module.text.splitlines())
-    limit = (
-        LONGEST_COMMAND if module.name in {f"cli.{name}" for name in (*COMMANDS, "main")} else LONGEST_FILE
-    )
+    limit = LONGEST_COMMAND if module.name in {f"cli.{name}" for name in (*COMMANDS, "main")} else LONGEST_FILE
     if lines > limit:
         found.append(f"{module.name} has {lines} lines, at most {limit} are allowed")
     for name, length in function_lengths(module):
@@ -163,9 +157,7 @@ def word_violations(module: Module) -> list[str]:
             wrong = "NotImplementedError"
         if wrong:
             found.append(f"{module.name}:{getattr(node, 'lineno', 0)} has {wrong}")
-    found += [
-        f"{module.name} has the word {word}" for word in ("TODO", "FIXME", "XXX") if word in module.text
-    ]
+    found += [f"{module.name} has the word {word}" for word in ("TODO", "FIXME", "XXX") if word in module.text]
     if module.name.split(".")[-1] == "utils":
         found.append(f"{module.name}: name a file by what it does")
     if not ast.get_docstring(module.tree) and module.name != "_version":
@@ -249,9 +241,7 @@ def test_the_house_keeps_its_rules(check):
 def test_nine_of_ten_functions_are_short():
     lengths = [length for module in MODULES for _, length in function_lengths(module)]
     short = sum(length < USUAL_FUNCTION for length in lengths)
-    assert short >= 0.9 * len(lengths), (
-        f"{short} of {len(lengths)} functions have under {USUAL_FUNCTION} lines"
-    )
+    assert short >= 0.9 * len(lengths), f"{short} of {len(lengths)} functions have under {USUAL_FUNCTION} lines"
 
 
 def planted(name: str, text: str) -> Module:

@@ -39,9 +39,7 @@ NAMES = {
 def loaded_modules(statement: str) -> set[str]:
     """The top-level modules that a fresh interpreter has after a statement."""
     code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     return set(done.stdout.split())
 
 
@@ -71,9 +69,7 @@ def test_a_wrong_name_is_an_attribute_error():
         ivl.pipelines  # noqa: B018
 
 
-@pytest.mark.parametrize(
-    "statement", ["import ivl", "import ivl; ivl.GenerationConfig(); ivl.EngineConfig()"]
-)
+@pytest.mark.parametrize("statement", ["import ivl", "import ivl; ivl.GenerationConfig(); ivl.EngineConfig()"])
 def test_importing_loads_nothing_heavy(statement):
     heavy = {"torch", "numpy", "PIL", "tokenizers", "huggingface_hub", "click", "rich"}
     assert loaded_modules(statement) & heavy == set()

@@ -97,9 +97,7 @@ class Response:
     logprobs: tuple[TokenLogprob, ...] | None = None
 
 
-def _check(
-    name: str, value: object, kind: type | tuple[type, ...], low: float, high: float, say: str
-) -> None:
+def _check(name: str, value: object, kind: type | tuple[type, ...], low: float, high: float, say: str) -> None:
     """Raise SettingsError unless `value` is a finite number of `kind` in [low, high]."""
     good = isinstance(value, kind) and not isinstance(value, bool)
     if not good or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
@@ -208,9 +206,7 @@ class EngineConfig:
         for name in ("session_len", "max_batch_size", "block_size", "max_prefill_token_num"):
             _check(name, getattr(self, name), int, 1, _INT_MAX, "a whole number of at least 1")
         _check("tp", self.tp, int, 1, 1, "only tp=1 is supported")
-        _check(
-            "cache_max_entry_count", self.cache_max_entry_count, float, 1e-6, 1, "a share above 0, at most 1"
-        )
+        _check("cache_max_entry_count", self.cache_max_entry_count, float, 1e-6, 1, "a share above 0, at most 1")
         _check("vision_cache_bytes", self.vision_cache_bytes, int, 0, 2**63, "a number of bytes, at least 0")
         if self.dtype not in {"auto", "float32", "bfloat16", "float16"}:
             raise SettingsError(f"dtype={self.dtype!r} is not allowed: auto, float32, bfloat16 or float16")
@@ -228,10 +224,6 @@ def field_help(config: type) -> dict[str, str]:
     assert isinstance(tree, ast.ClassDef), f"{config} is not a class"
     help_by_name: dict[str, str] = {}
     for line, after in zip(tree.body, tree.body[1:], strict=False):
-        if (
-            isinstance(line, ast.AnnAssign)
-            and isinstance(line.target, ast.Name)
-            and isinstance(after, ast.Expr)
-        ):
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(after, ast.Expr):
             help_by_name[line.target.id] = str(ast.literal_eval(after.value))
     return {f.name: help_by_name.get(f.name, "") for f in fields(config)}

@@ -75,9 +75,7 @@ def test_save_keeps_texts_and_the_pictures_paths(ivl_command, fake, typing, pict
 
 def test_save_replaces_only_what_it_wrote(ivl_command, fake, typing, tmp_path):
     (tmp_path / "theirs.md").write_text("a diary")
-    typing(
-        "one", f"/save {tmp_path}/mine.md", "two", f"/save {tmp_path}/mine.md", f"/save {tmp_path}/theirs.md"
-    )
+    typing("one", f"/save {tmp_path}/mine.md", "two", f"/save {tmp_path}/mine.md", f"/save {tmp_path}/theirs.md")
     shown = ivl_command("chat")
     assert "two" in (tmp_path / "mine.md").read_text("utf-8")
     assert (tmp_path / "theirs.md").read_text() == "a diary"

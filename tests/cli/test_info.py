@@ -82,8 +82,6 @@ def test_mistakes(ivl_command, args, code, named):
 
 def test_a_drawing_that_cannot_be_written(ivl_command, tmp_path):
     Image.new("RGB", (90, 60)).save(tmp_path / "food.png")
-    shown = ivl_command(
-        "info", "InternVL2-2B", "--image", tmp_path / "food.png", "-o", tmp_path / "no" / "x.png"
-    )
+    shown = ivl_command("info", "InternVL2-2B", "--image", tmp_path / "food.png", "-o", tmp_path / "no" / "x.png")
     assert shown.code == 1
     assert "cannot write the drawing" in shown.err

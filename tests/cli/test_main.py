@@ -32,9 +32,7 @@ def test_help_is_quick():
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_help_loads_no_torch(args):
-    code = (
-        f"import sys\nfrom ivl.cli.main import run\nassert run({args}) == 0\nsys.exit('torch' in sys.modules)"
-    )
+    code = f"import sys\nfrom ivl.cli.main import run\nassert run({args}) == 0\nsys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 

@@ -21,9 +21,7 @@ def coloured(columns: int, rows: int) -> tuple[Image.Image, list[tuple[int, int,
     for idx in range(number):
         red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(idx / number, 0.8, 0.8))
         row, column = divmod(idx, columns)
-        draw.rectangle(
-            (column * side, row * side, (column + 1) * side - 1, (row + 1) * side - 1), (red, green, blue)
-        )
+        draw.rectangle((column * side, row * side, (column + 1) * side - 1, (row + 1) * side - 1), (red, green, blue))
         colours.append((red, green, blue))
     return image, colours
 

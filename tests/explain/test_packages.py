@@ -40,9 +40,7 @@ def test_metadata_lines():
     assert parse_requirement("torch>=2.11") == Requirement(package="torch", versions=">=2.11")
     assert parse_requirement("pillow<13,>=12.3") == Requirement(package="pillow", versions="<13,>=12.3")
     assert parse_requirement("click") == Requirement(package="click", versions="")
-    assert parse_requirement("av>=14; extra == 'video'") == Requirement(
-        package="av", versions=">=14", extra="video"
-    )
+    assert parse_requirement("av>=14; extra == 'video'") == Requirement(package="av", versions=">=14", extra="video")
     assert parse_requirement('uvicorn[standard]>=1 ; extra == "serve"') == Requirement(
         package="uvicorn", versions=">=1", extra="serve"
     )

@@ -268,9 +268,7 @@ class TestRefused:
 
 
 class TestModelScope:
-    def install(
-        self, monkeypatch: pytest.MonkeyPatch, folder: Path, listings: list[list[dict[str, Any]]]
-    ) -> list[Any]:
+    def install(self, monkeypatch: pytest.MonkeyPatch, folder: Path, listings: list[list[dict[str, Any]]]) -> list[Any]:
         """A `modelscope` package that gives these listings in turn; the calls it got."""
         calls: list[Any] = []
 
@@ -293,9 +291,7 @@ class TestModelScope:
         return calls
 
     def listing(self, folder: Path) -> list[dict[str, Any]]:
-        files = [
-            {"Path": path.name, "Size": path.stat().st_size, "Type": "blob"} for path in folder.iterdir()
-        ]
+        files = [{"Path": path.name, "Size": path.stat().st_size, "Type": "blob"} for path in folder.iterdir()]
         tree = {"Path": "sub", "Type": "tree"}
         return [*files, tree, {"Path": "modeling.py", "Size": 1}, {"Path": "pytorch_model.bin", "Size": 1}]
 
@@ -310,17 +306,13 @@ class TestModelScope:
         assert resolve("org/name@v1", hub="modelscope") == folder
         assert calls == [("org/name", "v1"), ("org/name", "v1", sorted(FETCHED)), ("org/name", "v1")]
 
-    def test_changed_meanwhile(
-        self, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_changed_meanwhile(self, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tiny_folder("tiny-llama")
         after = [file | {"Size": 1} for file in self.listing(folder)]
         self.install(monkeypatch, folder, [self.listing(folder), after])
         assert "changed while it was fetched" in refused("modelscope://org/name")
 
-    def test_arrived_damaged(
-        self, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_arrived_damaged(self, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tiny_folder("tiny-llama")
         listed = [file | {"Sha256": "0" * 64} for file in self.listing(folder)]
         self.install(monkeypatch, folder, [listed, listed])
@@ -330,6 +322,4 @@ class TestModelScope:
         self.install(monkeypatch, tmp_path, [[{"Path": "../config.json", "Size": 1}]])
         assert "leads out of it" in refused("modelscope://org/name")
         self.install(monkeypatch, tmp_path, [])  # its own code fails
-        assert "could not be fetched from https://modelscope.cn (IndexError)" in refused(
-            "modelscope://org/name"
-        )
+        assert "could not be fetched from https://modelscope.cn (IndexError)" in refused("modelscope://org/name")

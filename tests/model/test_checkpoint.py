@@ -36,9 +36,7 @@ def sharded(tiny_folder: Callable[[str], Path], tmp_path: Path) -> Path:
 
 def rewrite(folder: Path, **changes: Any) -> None:
     """Write the weights again with some of them changed, `.` in names written as `__`; None removes."""
-    tensors = tiny.weights("tiny-internlm2") | {
-        name.replace("__", "."): value for name, value in changes.items()
-    }
+    tensors = tiny.weights("tiny-internlm2") | {name.replace("__", "."): value for name, value in changes.items()}
     kept = {name: value for name, value in tensors.items() if value is not None}
     tiny.write_safetensors(folder / "model.safetensors", kept)
 
@@ -238,15 +236,11 @@ class TestReport:
         assert [part.name for part in report.parts] == ["vision_model", "connector", "language_model"]
         assert {part.dtypes for part in report.parts} == {("F32",)}
         assert sum(part.num_bytes for part in report.parts) == 4 * report.num_parameters
-        assert [name for name, _ in report.files] == [
-            f"model-{i:05}-of-00005.safetensors" for i in range(1, 6)
-        ]
+        assert [name for name, _ in report.files] == [f"model-{i:05}-of-00005.safetensors" for i in range(1, 6)]
         assert sum(size for _, size in report.files) > 4 * report.num_parameters
 
     def test_what_is_wrong_is_listed(self, folder: Path) -> None:
-        rewrite(
-            folder, mlp1__1__weight=None, mlp1__3__bias=np.zeros(7, np.float32), extra=np.zeros(1, np.float32)
-        )
+        rewrite(folder, mlp1__1__weight=None, mlp1__3__bias=np.zeros(7, np.float32), extra=np.zeros(1, np.float32))
         report = describe_checkpoint(folder)
         assert len(report.problems) == 3
         assert report.config is not None

@@ -156,9 +156,7 @@ class TestTransformers:
         assert (config.min_tiles, config.max_tiles) == (1, 12)
         assert config.image_token_id == 151667
         assert config.text.rope == RopeConfig(theta=1e6, kind="dynamic", factor=2.0)
-        assert config.vision == VisionConfig(
-            hidden_size=1024, num_layers=24, num_heads=16, intermediate_size=4096
-        )
+        assert config.vision == VisionConfig(hidden_size=1024, num_layers=24, num_heads=16, intermediate_size=4096)
 
     def test_rope_parameters_of_transformers_5(self) -> None:
         rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e6}
@@ -303,9 +301,7 @@ class TestFaults:
             ({"force_image_size": 100}, "force_image_size=100"),
         ],
     )
-    def test_a_bad_field_is_named_with_its_file(
-        self, change: dict[str, Any], said: str, tmp_path: Path
-    ) -> None:
+    def test_a_bad_field_is_named_with_its_file(self, change: dict[str, Any], said: str, tmp_path: Path) -> None:
         message = refused(write(tmp_path, official(**change)))
         assert said in message
         assert message.startswith(str(tmp_path / "config.json"))

@@ -106,6 +106,4 @@ def test_a_batchs_loss_counts_tokens_not_rows() -> None:
 def test_every_parameter_learns() -> None:
     model, ids = make_model(qkv_bias=True, qk_norm=True, o_bias=True), prompt_with_tiles(1)
     model(ids, random_tiles(1), labels=ids).loss.backward()
-    assert [
-        name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
-    ] == []
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []

@@ -70,9 +70,7 @@ def test_every_row_of_every_parameter_is_stored_exactly_once(config: InternVLCon
 
 
 def test_wqkv_is_interleaved_by_key_value_head() -> None:
-    config = replace(
-        CONFIG, text=replace(CONFIG.text, decoder="internlm2")
-    )  # 6 heads, 2 key-value heads of 8
+    config = replace(CONFIG, text=replace(CONFIG.text, decoder="internlm2"))  # 6 heads, 2 key-value heads of 8
     rows = stored_tensors(config, "official")["language_model.model.layers.1.attention.wqkv.weight"].rows
     short = [(part.name.split(".")[-2], part.start, part.stop) for part in rows]
     assert short == [

@@ -22,7 +22,7 @@ def rope(max_positions: int = 100, **settings: object) -> RotaryEmbedding:
             vocab_size=8,
             max_positions=max_positions,
             rope=RopeConfig(**settings),
-        )  # fmt: skip
+        )
     )
 
 
@@ -40,9 +40,13 @@ def test_dynamic_base_grows_only_beyond_the_trained_length() -> None:
 
 def test_long_factors_hold_beyond_the_original_length() -> None:
     long = rope(
-        1600, theta=10_000.0, kind="long", original_max_positions=100,
-        short_factors=(1.0, 1.0, 1.0, 1.0), long_factors=(2.0, 4.0, 8.0, 16.0),
-    )  # fmt: skip
+        1600,
+        theta=10_000.0,
+        kind="long",
+        original_max_positions=100,
+        short_factors=(1.0, 1.0, 1.0, 1.0),
+        long_factors=(2.0, 4.0, 8.0, 16.0),
+    )
     short, far = (long.frequencies(length, torch.device("cpu")) for length in (100, 101))
     assert torch.allclose(short / far, torch.tensor([2.0, 4.0, 8.0, 16.0]))
     assert long.scale == pytest.approx(math.sqrt(1 + math.log(16) / math.log(100)))

@@ -131,9 +131,7 @@ class TestNumbers:
         write_file(tmp_path / "x", sources)
         with (tmp_path / "x").open("rb", buffering=0) as file:
             header = read_header(file, "x")
-            out = {
-                name: torch.empty(e.shape, dtype=safetensors_io.FLOATS[e.dtype]) for name, e in header.items()
-            }
+            out = {name: torch.empty(e.shape, dtype=safetensors_io.FLOATS[e.dtype]) for name, e in header.items()}
             for name, e in header.items():
                 read_into(file, e.offset, e.dtype, out[name], "x")
         assert list(header) == ["odd", "empty", "half"]  # wide types first

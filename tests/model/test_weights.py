@@ -50,9 +50,7 @@ class TestRoundTrip:
         assert contents(tmp_path / "again") == contents(official)
         assert load_config(tmp_path / "again") == load_config(official)
 
-    def test_shards_and_one_file_hold_the_same(
-        self, tiny_folder: Callable[[str], Path], tmp_path: Path
-    ) -> None:
+    def test_shards_and_one_file_hold_the_same(self, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
         model = load_model(tiny_folder("tiny-qwen2"))
         save_model(model, tmp_path / "shards", max_shard_bytes=300_000)
         assert contents(tmp_path / "shards") == contents(tiny_folder("tiny-qwen2"))

@@ -41,9 +41,7 @@ def collect(source: Path, target: Path) -> None:
         for name in ("golden_forward", "golden_vision", "golden_loss", "golden_longrope"):
             if (folder / f"{name}.npz").exists():
                 arrays = np.load(folder / f"{name}.npz")
-                np.savez_compressed(
-                    out / name, **{k: v for k, v in arrays.items() if keep(folder.name, k, v)}
-                )
+                np.savez_compressed(out / name, **{k: v for k, v in arrays.items() if keep(folder.name, k, v)})
     pixels = np.load(source / "shared" / "pixels.npz")
     np.savez_compressed(target / "pixels", **dict(pixels))
 

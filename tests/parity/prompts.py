@@ -24,9 +24,7 @@ def golden_prompts() -> dict[str, Any]:
 
 
 def golden_labels() -> dict[str, list[dict[str, Any]]]:
-    return json.loads(gzip.decompress((HERE / "conversation" / "golden_labels.json.gz").read_bytes()))[
-        "cases"
-    ]
+    return json.loads(gzip.decompress((HERE / "conversation" / "golden_labels.json.gz").read_bytes()))["cases"]
 
 
 def internvl2_2b_folder(folder: Path) -> Path:

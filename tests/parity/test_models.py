@@ -153,8 +153,6 @@ def official_gradients(model: InternVL, loss: torch.Tensor) -> dict[str, torch.T
     named = dict(model.named_parameters())
     ours = dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
     return {
-        name: torch.cat([ours[rows.name][rows.start : rows.stop].flatten() for rows in stored.rows]).view(
-            stored.shape
-        )
+        name: torch.cat([ours[rows.name][rows.start : rows.stop].flatten() for rows in stored.rows]).view(stored.shape)
         for name, stored in stored_tensors(model.config, "official").items()
     }

@@ -83,9 +83,7 @@ def test_folder_that_transformers_wrote_is_read_bit_for_bit(
         assert torch.equal(before, after), name_
 
 
-def test_folder_without_our_keys_is_read_as_internvl3(
-    tiny_folder: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_folder_without_our_keys_is_read_as_internvl3(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """What a stranger's conversion says: no template, no tile limits, rope and type under the old names."""
     ours = load_model(tiny_folder("tiny-qwen2"))
     save_model(ours, tmp_path / "hf", layout="transformers")

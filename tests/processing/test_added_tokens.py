@@ -39,9 +39,7 @@ def test_a_single_word_is_not_found_within_a_word():
 
 
 @settings(derandomize=True)
-@given(
-    st.sets(st.text("ab<>", min_size=1, max_size=4), min_size=1, max_size=12), st.text("ab<>", max_size=20)
-)
+@given(st.sets(st.text("ab<>", min_size=1, max_size=4), min_size=1, max_size=12), st.text("ab<>", max_size=20))
 def test_the_expression_finds_what_a_plain_one_finds(words, text):
     plain = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
     assert re.findall(any_of(words), text) == re.findall(plain, text)

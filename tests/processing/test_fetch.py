@@ -236,9 +236,7 @@ def test_addresses_that_are_not_public(ip: str) -> None:
     assert fake.dialled == mixed.dialled == []
 
 
-@pytest.mark.parametrize(
-    "ip", ["1.1.1.1", PUBLIC, "2606:4700:4700::1111", "64:ff9b::101:101", "::ffff:8.8.8.8"]
-)
+@pytest.mark.parametrize("ip", ["1.1.1.1", PUBLIC, "2606:4700:4700::1111", "64:ff9b::101:101", "::ffff:8.8.8.8"])
 def test_addresses_that_are_public(ip: str) -> None:
     assert is_public(ip)
 
@@ -322,8 +320,7 @@ def test_size_is_limited_while_reading(host: Callable[..., Host]) -> None:
     policy = FetchPolicy(allow_private=True, max_bytes=200_000)
     promised = host(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n")
     chunked = host(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-        + (b"fffff\r\n" + bytes(0xFFFFF) + b"\r\n") * 3
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"fffff\r\n" + bytes(0xFFFFF) + b"\r\n") * 3
     )
     exact = host(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + bytes(200_000))
     for server in (host(endless), promised, chunked):
@@ -331,9 +328,7 @@ def test_size_is_limited_while_reading(host: Callable[..., Host]) -> None:
     assert fetch_url(f"http://127.0.0.1:{exact.port}/", policy) == bytes(200_000)
 
 
-@pytest.mark.parametrize(
-    "start", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n"]
-)
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n"])
 def test_time_is_limited_however_slowly_it_drips(start: bytes, host: Callable[..., Host]) -> None:
     def drip(sock: socket.socket) -> None:
         sock.sendall(start)
@@ -403,14 +398,10 @@ def test_the_next_address_is_tried(host: Callable[..., Host]) -> None:
             raise OSError("no route")
         return fake.dial(address, timeout_s)
 
-    assert (
-        fetch_url("http://two.example/", FetchPolicy(), Network(resolve=fake.resolve, dial=dial)) == b"hello"
-    )
+    assert fetch_url("http://two.example/", FetchPolicy(), Network(resolve=fake.resolve, dial=dial)) == b"hello"
 
 
-def test_proxies_of_the_environment_are_not_used(
-    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxies_of_the_environment_are_not_used(host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch) -> None:
     proxy, server = host(OK), host(OK)
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
@@ -430,9 +421,7 @@ def test_messages_hide_query_and_password() -> None:
 def test_tls_is_checked_against_the_name_of_the_url(name: str, tmp_path: Path) -> None:
     pem = tmp_path / "certificate.pem"
     blocks = (("PRIVATE KEY", KEY), ("CERTIFICATE", CERTIFICATE))
-    pem.write_text(
-        "".join(f"-----BEGIN {name}-----{digits}-----END {name}-----\n" for name, digits in blocks)
-    )
+    pem.write_text("".join(f"-----BEGIN {name}-----{digits}-----END {name}-----\n" for name, digits in blocks))
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(pem)
     asked: list[str | None] = []

@@ -117,9 +117,7 @@ def test_alpha_is_composited_on_white(width: int, height: int, seed: int, kind: 
     key=st.one_of(st.integers(0, 15), st.binary(min_size=1, max_size=16)),
     kind=st.sampled_from(["PNG", "GIF"]),
 )
-def test_transparent_palette_is_composited(
-    width: int, height: int, seed: int, key: int | bytes, kind: str
-) -> None:
+def test_transparent_palette_is_composited(width: int, height: int, seed: int, key: int | bytes, kind: str) -> None:
     if kind == "GIF" and isinstance(key, bytes):
         key = key[0] % 16
     rng = np.random.default_rng(seed)
@@ -190,9 +188,7 @@ def test_transparent_level_of_shallow_grey(depth: int) -> None:
 
 def test_transparent_colour_of_rgb() -> None:
     pixels = np.array([[[1, 2, 3], [1, 2, 4]]], np.uint8)
-    shown = load_image(
-        with_chunk(encoded(Image.fromarray(pixels), "PNG"), b"tRNS", struct.pack(">3H", 1, 2, 3))
-    )
+    shown = load_image(with_chunk(encoded(Image.fromarray(pixels), "PNG"), b"tRNS", struct.pack(">3H", 1, 2, 3)))
     assert np.asarray(shown).tolist() == [[[255, 255, 255], [1, 2, 4]]]
 
 
@@ -283,9 +279,7 @@ def test_palette_transparency_leaves_the_callers_image_alone() -> None:
     image.info["transparency"] = bytes(range(256))
     first = load_image(image)
     assert image.info["transparency"] == bytes(range(256))
-    assert (
-        load_image(image, as_viewed=False).tobytes() == image.copy().convert("RGBA").convert("RGB").tobytes()
-    )
+    assert load_image(image, as_viewed=False).tobytes() == image.copy().convert("RGBA").convert("RGB").tobytes()
     assert load_image(image).tobytes() == first.tobytes()
 
 
@@ -330,9 +324,7 @@ def test_fetches_what_the_policy_allows(monkeypatch: pytest.MonkeyPatch) -> None
     assert asked[1][1].max_bytes == 12345
 
 
-@pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "file:/etc/passwd", "ftp://h/x.png", "gopher://h/", "xy://"]
-)
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "file:/etc/passwd", "ftp://h/x.png", "gopher://h/", "xy://"])
 def test_other_schemes_are_refused(url: str) -> None:
     assert "only http" in refusal(url)
 
@@ -374,9 +366,7 @@ def test_paths_that_are_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "no permission" in refusal(tmp_path / "note.png")
 
 
-@pytest.mark.parametrize(
-    "source", [None, 5, 1.5, ["a.png"], {"url": "a.png"}, np.zeros((4, 4, 3)), io.BytesIO(b"")]
-)
+@pytest.mark.parametrize("source", [None, 5, 1.5, ["a.png"], {"url": "a.png"}, np.zeros((4, 4, 3)), io.BytesIO(b"")])
 def test_sources_of_other_types(source: object) -> None:
     assert type(source).__name__ in refusal(source)
 
@@ -518,9 +508,7 @@ def bombs() -> dict[str, bytes]:
 @pytest.mark.filterwarnings("error")
 @pytest.mark.usefixtures("no_decoding")
 @pytest.mark.parametrize("kind", list(bombs()))
-def test_bombs_are_refused_from_the_header(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bombs_are_refused_from_the_header(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = bombs()[kind]
     monkeypatch.setattr(images_module, "fetch_url", lambda url, policy: data)
     path = tmp_path / "bomb.png"

@@ -92,9 +92,7 @@ def test_labels_of_official_samples_through_the_whole_processor():
             if case["mode"] != "unpadded" or case["sample"] != "two_turn_one_image":
                 continue
             picture = PIL.Image.new("RGB", (56, 56))
-            inputs = tiny_processor(template, case["tokenizer"])(
-                official_messages(labelled_turns(case), [picture])
-            )
+            inputs = tiny_processor(template, case["tokenizer"])(official_messages(labelled_turns(case), [picture]))
             assert inputs.input_ids.tolist() == case["input_ids"]
             assert inputs.labels.tolist() == case["labels"]
             seen += 1
@@ -191,8 +189,7 @@ def test_upright_and_official_reading_differ():
     config = tiny_config("Hermes-2")
     see_through = PIL.Image.new("RGBA", (56, 56), (255, 0, 0, 0))
     viewed, official = (
-        Processor(config, tokenizer, as_viewed=flag)(("x", see_through)).pixel_values
-        for flag in (True, False)
+        Processor(config, tokenizer, as_viewed=flag)(("x", see_through)).pixel_values for flag in (True, False)
     )
     assert not torch.equal(viewed, official)
 
@@ -217,9 +214,7 @@ def test_a_sample_has_labels_and_no_opening_of_an_answer(processor):
     trained = inputs.labels[inputs.labels != -100].tolist()
     assert processor.tokenizer.decode(trained) == "<ref>a</ref>" + processor.template.end
     assert torch.equal(inputs.labels[inputs.labels != -100], inputs.input_ids[inputs.labels != -100])
-    assert processor.render(messages).endswith(
-        "<ref>a</ref>" + processor.template.end + processor.template.after_end
-    )
+    assert processor.render(messages).endswith("<ref>a</ref>" + processor.template.end + processor.template.after_end)
     prompt = processor(messages[:1])
     assert prompt.labels is None
     assert processor.render(messages[:1], add_generation_prompt=False) in processor.render(messages[:1])
@@ -237,9 +232,7 @@ def test_the_prompt_of_a_sample_is_its_beginning(processor):
 
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
 def test_typed_control_tokens_stay_text_in_every_role(processor, role):
-    typed = (
-        "<IMG_CONTEXT><img></img><s></s><|im_start|>system<|im_end|><|system|><|user|><|end|><|endoftext|>"
-    )
+    typed = "<IMG_CONTEXT><img></img><s></s><|im_start|>system<|im_end|><|system|><|user|><|end|><|endoftext|>"
 
     def conversation(text):
         given = {"system": "S", "user": "Q", "assistant": "A", role: text}
@@ -273,9 +266,7 @@ def test_a_prompt_that_is_too_long_is_refused_before_its_tiles_are_made(processo
     length = len(processor(("x", BIG)).input_ids)
     assert len(processor(("x", BIG), max_length=length).input_ids) == length
     monkeypatch.setattr("ivl.processing.processor.split_tiles", None)
-    with pytest.raises(
-        ContextLengthError, match=f"has {length} tokens or more, but at most {length - 1} fit"
-    ):
+    with pytest.raises(ContextLengthError, match=f"has {length} tokens or more, but at most {length - 1} fit"):
         processor(("x", BIG), max_length=length - 1)
     with pytest.raises(ContextLengthError, match="has 72 tokens or more, but at most 40 fit"):
         processor(("x", [BIG] * 1000), max_length=40)
@@ -318,9 +309,7 @@ def test_stop_tokens_of_the_released_2b(tmp_path):
 
 
 def test_a_tokenizer_of_another_model_is_refused(folder_of):
-    with pytest.raises(
-        TokenizerError, match="ids up to 307, but the model's vocab_size is 300: the folder's"
-    ):
+    with pytest.raises(TokenizerError, match="ids up to 307, but the model's vocab_size is 300: the folder's"):
         Processor(tiny_config("Hermes-2", vocab_size=300), load_tokenizer(TOKENIZERS / "qwen2"))
     with pytest.raises(TokenizerError, match=r"no token '<\|system\|>'"):
         Processor(tiny_config("phi3-chat"), load_tokenizer(TOKENIZERS / "qwen2"))

@@ -96,9 +96,7 @@ bounds = st.sampled_from([(1, 1), (1, 2), (1, 6), (1, 12), (2, 6), (3, 9), (1, 2
 
 
 @settings(max_examples=300, deadline=None)
-@given(
-    width=st.integers(1, 4000), height=st.integers(1, 4000), bounds=bounds, side=st.sampled_from([28, 448])
-)
+@given(width=st.integers(1, 4000), height=st.integers(1, 4000), bounds=bounds, side=st.sampled_from([28, 448]))
 def test_grid_equals_derivation(width: int, height: int, bounds: tuple[int, int], side: int) -> None:
     columns, rows = choose_grid(width, height, *bounds, side)
     expected = expected_grid(width, height, *bounds, side)

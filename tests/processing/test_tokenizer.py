@@ -253,9 +253,7 @@ def test_decoding_undoes_encoding(name, text, tokenizer_of):
 
 
 @pytest.mark.parametrize("name", ["llama-legacy", "llama-phi3", "llama-named"])
-@pytest.mark.parametrize(
-    "text", ["a", " a", "a b ", "  a  b", "你 好", "<s>", "a<s>b", "a <s> b", "<ref>a</ref>"]
-)
+@pytest.mark.parametrize("text", ["a", " a", "a b ", "  a  b", "你 好", "<s>", "a<s>b", "a <s> b", "<ref>a</ref>"])
 def test_decoding_drops_the_space_that_llama_puts_first(name, text, tokenizer_of):
     tokenizer = tokenizer_of(name)
     assert tokenizer.decode(tokenizer.encode(text)) == text

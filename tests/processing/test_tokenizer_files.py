@@ -77,9 +77,7 @@ def test_a_fast_class_without_tokenizer_json_reads_the_slow_file(folder):
 def test_only_the_llama_class_has_a_newer_way(folder):
     path = folder("llama-named")
     edit(path / CONFIG, lambda config: config.update(tokenizer_class="InternLM2Tokenizer"))
-    assert load_tokenizer(path).encode("a</s>a") == load_tokenizer(TOKENIZERS / "llama-legacy").encode(
-        "a</s>a"
-    )
+    assert load_tokenizer(path).encode("a</s>a") == load_tokenizer(TOKENIZERS / "llama-legacy").encode("a</s>a")
 
 
 @pytest.mark.parametrize(("wanted", "bos"), [(True, 1), (False, None)])
@@ -178,9 +176,7 @@ CRAFTED_MODELS = {
     "a long piece": HEAD + piece(b"a" * 4_000_000),
     "a long symbol": HEAD + piece(b"a" * 200_000, 4),
     "a piece twice": HEAD + piece(b"a") + piece(b"a"),
-    "a random character map": HEAD
-    + piece(b"a")
-    + field(3, field(2, b"\x00\x04\x00\x00" + bytes(range(256)) * 4)),
+    "a random character map": HEAD + piece(b"a") + field(3, field(2, b"\x00\x04\x00\x00" + bytes(range(256)) * 4)),
     "a character map that is too short": HEAD + piece(b"a") + field(3, field(2, b"\xff\xff\xff\x7f")),
     "no unknown token": piece(b"a"),
 }
@@ -234,9 +230,7 @@ CRAFTED = {
         "splits by the regular expression",
     ),
     "nested quantifiers in a normalizer": (
-        lambda spec: spec.update(
-            normalizer={"type": "Replace", "pattern": {"Regex": "(a|aa)+$"}, "content": ""}
-        ),
+        lambda spec: spec.update(normalizer={"type": "Replace", "pattern": {"Regex": "(a|aa)+$"}, "content": ""}),
         "normalizer splits by the regular expression",
     ),
     "another model": (
@@ -378,9 +372,7 @@ def test_a_panic_becomes_an_error_and_an_interrupt_stays():
     def panic():
         raise PanicException("chunk size must be non-zero\n   at 0x7f")
 
-    with pytest.raises(
-        TokenizerError, match=r"the file makes the parser panic: chunk size must be non-zero$"
-    ):
+    with pytest.raises(TokenizerError, match=r"the file makes the parser panic: chunk size must be non-zero$"):
         guarded("encoding", panic)
 
     def interrupt():

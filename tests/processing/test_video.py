@@ -72,9 +72,7 @@ def moving_picture(kind: str, num_frames: int = 12, duration: int = 100) -> byte
     buffer = io.BytesIO()
     frames = [Image.fromarray(drawn(idx)) for idx in range(num_frames)]
     options = {"lossless": True} if kind == "WEBP" else {}
-    frames[0].save(
-        buffer, kind, save_all=True, append_images=frames[1:], duration=duration, loop=0, **options
-    )
+    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:], duration=duration, loop=0, **options)
     return buffer.getvalue()
 
 
@@ -91,9 +89,7 @@ def refusal(source: object, num_frames: int = 4, **options: object) -> str:
 # ---------------------------------------------------------------- which frames
 
 
-def official_indices(
-    max_frame: int, fps: float, num_segments: int, bound: tuple[float, float] | None
-) -> list[int]:
+def official_indices(max_frame: int, fps: float, num_segments: int, bound: tuple[float, float] | None) -> list[int]:
     """The rule as the official examples state it, in numpy."""
     start, end = bound if bound else (-100000, 100000)
     start_idx = max(0, round(start * fps))
@@ -226,9 +222,7 @@ def test_default_picture_of_a_png_is_no_frame() -> None:
 def test_transparent_frames_are_on_white() -> None:
     buffer = io.BytesIO()
     frames = [Image.new("RGBA", (8, 8), (idx, 0, 0, 0)) for idx in range(3)]
-    frames[0].save(
-        buffer, "WEBP", save_all=True, append_images=frames[1:], lossless=True, minimize_size=False
-    )
+    frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:], lossless=True, minimize_size=False)
     assert {frame.getpixel((4, 4)) for frame in load_frames(buffer.getvalue(), 1)} == {(255, 255, 255)}
 
 
@@ -318,9 +312,7 @@ def test_playlists_are_refused(kind: str, silent_listener: int, tmp_path: Path) 
 
 
 def test_even_a_playlist_demuxer_could_open_nothing(silent_listener: int, tmp_path: Path) -> None:
-    request = FrameRequest(
-        name="x", num_frames=1, start_s=None, end_s=None, as_viewed=True, limits=VideoLimits()
-    )
+    request = FrameRequest(name="x", num_frames=1, start_s=None, end_s=None, as_viewed=True, limits=VideoLimits())
     file = io.BytesIO(playlists(silent_listener, tmp_path / "secret")["HLS"].encode())
     with pytest.raises((PermissionError, av.error.FFmpegError)):
         _Reader(av=av, file=file, kind="hls", request=request)._open()
@@ -453,9 +445,7 @@ def test_number_of_frames_is_checked(num_frames: object) -> None:
         load_frames(video(2), num_frames)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("start", "end"), [(-1.0, None), (2.0, 2.0), (3.0, 1.0), (float("nan"), None), (None, 0.0)]
-)
+@pytest.mark.parametrize(("start", "end"), [(-1.0, None), (2.0, 2.0), (3.0, 1.0), (float("nan"), None), (None, 0.0)])
 def test_clip_bounds_are_checked(start: float | None, end: float | None) -> None:
     with pytest.raises(SettingsError, match="start_s"):
         load_frames(video(2), start_s=start, end_s=end)

@@ -44,9 +44,7 @@ def test_a_text_gets_the_official_answer(pipe: Pipeline) -> None:
     assert response.finish_reason == "length"
 
 
-def test_every_form_of_a_prompt_is_the_same_prompt(
-    pipe: Pipeline, image: Image.Image, tmp_path: Path
-) -> None:
+def test_every_form_of_a_prompt_is_the_same_prompt(pipe: Pipeline, image: Image.Image, tmp_path: Path) -> None:
     image.save(tmp_path / "picture.png")
     forms = [
         (QUESTION, image),
@@ -90,9 +88,7 @@ def test_an_end_token_ends_the_answer_and_is_no_text(pipe: Pipeline) -> None:
         inputs = ivl.ModelInputs(input_ids=ids, pixel_values=tiny.pixels("a"))
         from ivl.session.answer import join, stream_answer
 
-        response = join(
-            list(stream_answer(pipe.engine, processor, inputs, replace(GREEDY, ignore_eos=False)))
-        )
+        response = join(list(stream_answer(pipe.engine, processor, inputs, replace(GREEDY, ignore_eos=False))))
     finally:
         processor.serving_stop_token_ids = before
     assert list(response.token_ids) == case["generated_ids"]
@@ -194,9 +190,7 @@ def test_weights_that_overflow_fail_with_a_reason(tiny_folder: Callable[[str], P
 
 
 def test_lmdeploys_names_work(tiny_folder: Callable[[str], Path]) -> None:
-    pipe = ivl.pipeline(
-        str(tiny_folder("tiny-internlm2")), backend_config=ivl.TurbomindEngineConfig(session_len=512)
-    )
+    pipe = ivl.pipeline(str(tiny_folder("tiny-internlm2")), backend_config=ivl.TurbomindEngineConfig(session_len=512))
     assert pipe.session_len == 512
     with pytest.raises(SettingsError, match="same setting"):
         ivl.pipeline(None, None, ivl.EngineConfig(), backend_config=ivl.PytorchEngineConfig())

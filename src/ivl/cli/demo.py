@@ -33,9 +33,7 @@ def demo(out: str, model: str | None) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"cannot make the folder {out!r}: {error.strerror}; name another with --out"
-        ) from None
+        raise InputError(f"cannot make the folder {out!r}: {error.strerror}; name another with --out") from None
     gen_config = GenerationConfig(max_new_tokens=64)
     with pipeline(model) as pipe:
         for picture, questions in groupby(sample_questions(), key=lambda sample: sample.picture):

@@ -67,9 +67,7 @@ def describe(subject: Subject) -> tuple[str, dict[str, Any]]:
     return "\n".join(lines), data
 
 
-def draw(
-    subject: Subject, image: str, path: Path, *, max_tiles: int | None, as_viewed: bool
-) -> "PictureCost":
+def draw(subject: Subject, image: str, path: Path, *, max_tiles: int | None, as_viewed: bool) -> "PictureCost":
     """Draw a picture's tiles over it into a PNG file. Raises ImageError, SettingsError, InputError."""
     from ivl.explain.anatomy import picture_cost
     from ivl.explain.grids import draw_grid
@@ -77,9 +75,7 @@ def draw(
 
     config, picture = subject.config, load_image(image, as_viewed=as_viewed)
     cost = picture_cost(config, *picture.size, max_tiles=max_tiles)
-    drawing = draw_grid(
-        picture, cost.columns, cost.rows, config.image_size, cost.tokens_per_tile, cost.has_thumbnail
-    )
+    drawing = draw_grid(picture, cost.columns, cost.rows, config.image_size, cost.tokens_per_tile, cost.has_thumbnail)
     try:
         drawing.save(path, format="PNG")
     except OSError as error:

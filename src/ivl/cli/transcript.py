@@ -11,9 +11,7 @@ from ivl.types import ImagePart, Message, TextPart
 _SPEAKERS = {"system": "System", "user": "You", "assistant": "Model"}
 
 
-def save(
-    path: Path, history: Sequence[Message], pictures: Sequence[str], *, may_replace: bool = False
-) -> None:
+def save(path: Path, history: Sequence[Message], pictures: Sequence[str], *, may_replace: bool = False) -> None:
     """Write a history whose pictures, in their order, have these paths or URLs. Raises InputError."""
     renderers = {".json": _as_json, ".md": _as_markdown}
     if path.suffix not in renderers:
@@ -35,8 +33,7 @@ def _lasting(name: str) -> str:
 
 def _as_json(messages: Sequence[Message], pictures: Iterator[str]) -> str:
     turns = [
-        {"role": message.role, "content": [_part(part, pictures) for part in message.parts]}
-        for message in messages
+        {"role": message.role, "content": [_part(part, pictures) for part in message.parts]} for message in messages
     ]
     return json.dumps(turns, ensure_ascii=False, indent=2) + "\n"
 
@@ -44,9 +41,7 @@ def _as_json(messages: Sequence[Message], pictures: Iterator[str]) -> str:
 def _part(part: object, pictures: Iterator[str]) -> dict[str, Any]:
     if isinstance(part, ImagePart):
         return {"type": "image_url", "image_url": {"url": next(pictures)}}
-    assert isinstance(part, TextPart), (
-        f"a typed conversation holds text and pictures, not {type(part).__name__}"
-    )
+    assert isinstance(part, TextPart), f"a typed conversation holds text and pictures, not {type(part).__name__}"
     return {"type": "text", "text": part.text}
 
 

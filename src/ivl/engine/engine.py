@@ -1,6 +1,6 @@
 """What every engine offers to `session`: the seam behind which scheduling, caches and kernels may change."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Protocol
 
 from ivl.engine.request import Request, TokenOutput
@@ -9,7 +9,7 @@ from ivl.engine.request import Request, TokenOutput
 class Engine(Protocol):
     """Continues prompts."""
 
-    def generate(self, request: Request) -> Iterator[TokenOutput]:
+    def generate(self, request: Request) -> Generator[TokenOutput]:
         """The tokens of one answer as they are made; closing the iterator aborts the request.
 
         Raises ContextLengthError when the prompt leaves no room for an answer, EngineError when the model fails.

@@ -1,6 +1,6 @@
-"""The plain engine: one request at a time, its keys and values in one growing cache. Short, and the measure of truth."""
+"""The plain engine: one request at a time, keys and values in one growing cache. Short, and the measure of truth."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 
 import torch
@@ -20,13 +20,13 @@ class PlainEngine:
         self.model: InternVL | None = model
         self.session_len = config.session_len
 
-    def generate(self, request: Request) -> Iterator[TokenOutput]:
+    def generate(self, request: Request) -> Generator[TokenOutput]:
         """See `Engine.generate`. The answer ends at the session's length when that comes first."""
         if self.model is None:
             raise EngineError("the engine is closed: make a new pipeline")
         return self._tokens(self.model, fit(request, self.session_len))
 
-    def _tokens(self, model: InternVL, request: Request) -> Iterator[TokenOutput]:
+    def _tokens(self, model: InternVL, request: Request) -> Generator[TokenOutput]:
         params = request.sampling
         decoding, logits = prefill(model, request)
         sampler = Sampler(params, request.input_ids.to(logits.device), len(logits))

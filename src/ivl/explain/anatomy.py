@@ -75,9 +75,7 @@ def anatomy(config: InternVLConfig) -> Anatomy:
     )
 
 
-def picture_cost(
-    config: InternVLConfig, width: int, height: int, max_tiles: int | None = None
-) -> PictureCost:
+def picture_cost(config: InternVLConfig, width: int, height: int, max_tiles: int | None = None) -> PictureCost:
     """The grid and tokens of a picture of this size. Raises ImageError, SettingsError.
 
     max_tiles: as a person set it; None: the model's own.

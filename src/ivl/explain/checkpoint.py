@@ -102,13 +102,9 @@ def check_forward(folder: Path, processor: Processor, config: InternVLConfig) ->
     if not bool(torch.isfinite(logits).all()):
         count = int((~torch.isfinite(logits)).sum())
         found = f"{count} of {len(logits)} logits are not finite in {dtype} on {device}"
-        return Check(
-            name="forward", level="problem", found=found, advice="the weights are damaged: fetch them again"
-        )
+        return Check(name="forward", level="problem", found=found, advice="the weights are damaged: fetch them again")
     first = processor.tokenizer.decode([int(logits.argmax())])
-    found = (
-        f"finite logits in {dtype} on {device}; a question about a picture is answered with {first!r} first"
-    )
+    found = f"finite logits in {dtype} on {device}; a question about a picture is answered with {first!r} first"
     return Check(name="forward", level="ok", found=found)
 
 

@@ -149,14 +149,10 @@ def _draw_numbers(page: Image.Image, layout: _Layout) -> None:
     left, top = layout.grid_corner
     for idx in range(layout.columns * layout.rows):
         row, column = divmod(idx, layout.columns)
-        _draw_label(
-            page, (left + column * layout.tile, top + row * layout.tile), idx + 1, _LABEL, layout.tile
-        )
+        _draw_label(page, (left + column * layout.tile, top + row * layout.tile), idx + 1, _LABEL, layout.tile)
 
 
-def _draw_thumbnail(
-    page: Image.Image, draw: ImageDraw.ImageDraw, layout: _Layout, thumbnail: Image.Image
-) -> None:
+def _draw_thumbnail(page: Image.Image, draw: ImageDraw.ImageDraw, layout: _Layout, thumbnail: Image.Image) -> None:
     x, y = layout.thumbnail_corner
     side = layout.thumbnail
     page.paste(thumbnail.resize((side, side), Image.Resampling.LANCZOS), (x, y))

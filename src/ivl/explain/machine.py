@@ -102,9 +102,7 @@ def check_devices(devices: list[str], *, has_nvidia_driver: bool) -> Check:
     names = [_device_name(device) for device in devices]
     found = f"{'; '.join(names)}; device=auto is {choose_device('auto')}"
     if has_nvidia_driver and len(devices) == 1:
-        advice = (
-            "an NVIDIA driver is here but torch sees no GPU: install a torch built for CUDA (pytorch.org)"
-        )
+        advice = "an NVIDIA driver is here but torch sees no GPU: install a torch built for CUDA (pytorch.org)"
         return Check(name="devices", level="warning", found=found, advice=advice)
     return Check(name="devices", level="ok", found=found)
 

@@ -49,9 +49,7 @@ def package_checks() -> Iterator[Check]:
 def check_python(version: str, allowed: str) -> Check:
     """Whether this Python is one that ivl is made for."""
     if versions_allow(allowed, version):
-        return Check(
-            name="python", level="ok", found=f"{version} on {platform.system()} {platform.machine()}"
-        )
+        return Check(name="python", level="ok", found=f"{version} on {platform.system()} {platform.machine()}")
     return Check(name="python", level="problem", found=version, advice=f"ivl needs Python {allowed}")
 
 

@@ -57,9 +57,7 @@ def _parse(model: str | os.PathLike[str], revision: str | None, hub: str | None)
         raise HubError(f"{text}: give an id (OpenGVLab/InternVL2-2B), hf://id, modelscope://id or a folder")
     model_id, _, own_revision = name.partition("@")
     if not _ID.fullmatch(model_id):
-        raise HubError(
-            f"{text!r}: no such folder, and no model's id (those look like OpenGVLab/InternVL2-2B)"
-        )
+        raise HubError(f"{text!r}: no such folder, and no model's id (those look like OpenGVLab/InternVL2-2B)")
     if hub is not None and hub not in _HUBS:
         raise HubError(f"hub={hub!r} is not allowed: {nearest(hub, _HUBS)}")
     hub = _HUBS[hub or "huggingface"]
@@ -80,9 +78,7 @@ def _local(text: str, may_be_id: bool, revision: str | None) -> Path | None:
         raise HubError(f"{text} is a file, but a model is a folder: give the one with its config.json")
     name, _, _ = text.partition("@")
     first, separator, _ = name.partition("/")
-    written_as_path = (
-        name.startswith((".", "~", "/")) or "\\" in name or name.count("/") > 1 or name.endswith("/")
-    )
+    written_as_path = name.startswith((".", "~", "/")) or "\\" in name or name.count("/") > 1 or name.endswith("/")
     if not may_be_id or written_as_path or (separator and Path(first).is_dir()):
         raise HubError(f"{text}: no such folder")
     return None

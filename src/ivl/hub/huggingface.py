@@ -60,9 +60,7 @@ def _fetch(wanted: Wanted, endpoint: str, cache: Path, storage: Path) -> str:
     info = api.model_info(wanted.model_id, revision=wanted.revision, files_metadata=True)
     commit = str(info.sha)
     if not _COMMIT.fullmatch(commit):
-        raise HubError(
-            f"{endpoint} gives {commit!r} as the commit of {wanted.model_id}, which is none: refused"
-        )
+        raise HubError(f"{endpoint} gives {commit!r} as the commit of {wanted.model_id}, which is none: refused")
     files = select_files(wanted, (_listed(sibling) for sibling in info.siblings or ()))
     missing = [file for file in files if not (storage / "snapshots" / commit / file.name).exists()]
     check_room(cache, sum(file.size for file in missing))
@@ -89,9 +87,7 @@ def _fetch_file(wanted: Wanted, file: RemoteFile, commit: str, endpoint: str, ca
             f"{wanted.model_id}: {endpoint} answers for {file.name} with another file than listed: try again"
         )
     path = Path(
-        huggingface_hub.hf_hub_download(
-            wanted.model_id, file.name, revision=commit, cache_dir=cache, endpoint=endpoint
-        )
+        huggingface_hub.hf_hub_download(wanted.model_id, file.name, revision=commit, cache_dir=cache, endpoint=endpoint)
     )
     digest = expected if SHA256.fullmatch(expected) else file.digest
     if digest and digest_of(path, digest) != digest:

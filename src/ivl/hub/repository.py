@@ -62,11 +62,7 @@ def select_files(wanted: Wanted, listing: Iterable[RemoteFile]) -> list[RemoteFi
         raise HubError(f"{wanted.model_id} has no config.json: it is no model that can be loaded")
     if not any(name.endswith(".safetensors") for name in names):
         pickles = [file.name for file in listing if file.name.endswith((".bin", ".pt", ".pth"))]
-        reason = (
-            f"only pickles ({pickles[0]}), which can run code and are not fetched"
-            if pickles
-            else "no weights"
-        )
+        reason = f"only pickles ({pickles[0]}), which can run code and are not fetched" if pickles else "no weights"
         raise HubError(
             f"{wanted.model_id}@{wanted.revision} holds {reason}: try a safetensors revision, often refs/pr/1"
         )
@@ -117,19 +113,13 @@ def explain(fault: BaseException, wanted: Wanted, endpoint: str) -> HubError:
     name, status, model = type(fault).__name__, _status(fault), wanted.model_id
     tool = "hf auth login" if wanted.hub == "huggingface" else "modelscope login"
     if _is_disk_full(fault):
-        return HubError(
-            f"no space left on the disk while {model} was fetched: free some, or set HF_HUB_CACHE"
-        )
+        return HubError(f"no space left on the disk while {model} was fetched: free some, or set HF_HUB_CACHE")
     if name == "GatedRepoError" or status == 403:
         return HubError(f"{model} is gated: ask for access on {endpoint}/{model}, then log in with `{tool}`")
     if name == "RevisionNotFoundError":
-        return HubError(
-            f"{model} has no revision {wanted.revision!r} on {endpoint}: give a branch, tag or commit"
-        )
+        return HubError(f"{model} has no revision {wanted.revision!r} on {endpoint}: give a branch, tag or commit")
     if name in ("RepositoryNotFoundError", "NotExistError") or status == 404:
-        return HubError(
-            f"{endpoint} has no model {model}, or it is private: check the name, or log in with `{tool}`"
-        )
+        return HubError(f"{endpoint} has no model {model}, or it is private: check the name, or log in with `{tool}`")
     if status == 401:
         return HubError(f"{endpoint} refuses the token: log in again with `{tool}`")
     if is_network_fault(fault) or name == "LocalEntryNotFoundError":

@@ -54,9 +54,7 @@ class CachedAttention:
     Holds 2 * layers * K * capacity * Dh numbers. After all layers saw the new tokens, `advance` counts them.
     """
 
-    def __init__(
-        self, num_layers: int, num_kv_heads: int, head_dim: int, capacity: int, like: Tensor
-    ) -> None:
+    def __init__(self, num_layers: int, num_kv_heads: int, head_dim: int, capacity: int, like: Tensor) -> None:
         # (K, capacity, Dh): a head's keys lie together, so that decoding reads them in one run.
         shape = (2, num_layers, num_kv_heads, capacity, head_dim)
         self.cache = torch.empty(shape, dtype=like.dtype, device=like.device)
@@ -72,9 +70,7 @@ class CachedAttention:
         assert len(q) == 1, f"{len(q)} tokens after {start} cached ones: only one at a time is supported"
         # One token sees every key: its G heads of a group become the rows of one product with that group's keys.
         grouped = q.view(1, keys.shape[0], -1, q.shape[-1])  # (1, K, G, Dh)
-        return F.scaled_dot_product_attention(grouped, keys[None, :, :stop], values[None, :, :stop]).view_as(
-            q
-        )
+        return F.scaled_dot_product_attention(grouped, keys[None, :, :stop], values[None, :, :stop]).view_as(q)
 
     def advance(self, num_tokens: int) -> None:
         """Count tokens that every layer has stored."""

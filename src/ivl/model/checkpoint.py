@@ -113,19 +113,13 @@ def _find_tensors(folder: Path, layout: Layout) -> dict[str, tuple[str, Entry]]:
         for name, entry in header.items():
             modern = modern_name(name, layout)
             if modern in found:
-                raise CheckpointError(
-                    f"{folder}: tensor {name!r} stands in {found[modern][0]} and again in {file}"
-                )
+                raise CheckpointError(f"{folder}: tensor {name!r} stands in {found[modern][0]} and again in {file}")
             if index is not None and index.get(name) != file:
-                raise CheckpointError(
-                    f"{folder / file} holds tensor {name!r}, of which {INDEX_FILE} says otherwise"
-                )
+                raise CheckpointError(f"{folder / file} holds tensor {name!r}, of which {INDEX_FILE} says otherwise")
             found[modern] = (file, entry)
     for name, file in (index or {}).items():
         if modern_name(name, layout) not in found:
-            raise CheckpointError(
-                f"{folder / INDEX_FILE} puts tensor {name!r} into {file}, but it is not there"
-            )
+            raise CheckpointError(f"{folder / INDEX_FILE} puts tensor {name!r} into {file}, but it is not there")
     return found
 
 
@@ -152,14 +146,10 @@ def _read_index(folder: Path) -> dict[str, str]:
     where = folder / INDEX_FILE
     table: Any = read_json(folder, INDEX_FILE).get("weight_map")
     if not isinstance(table, dict) or not table:
-        raise CheckpointError(
-            f"{where}: weight_map={table!r:.60} is not allowed: an object, tensor name -> file name"
-        )
+        raise CheckpointError(f"{where}: weight_map={table!r:.60} is not allowed: an object, tensor name -> file name")
     for name, file in table.items():
         if not isinstance(file, str) or not file.endswith(".safetensors"):
-            raise CheckpointError(
-                f"{where}: tensor {name!r} lies in {file!r:.80}: only .safetensors files are read"
-            )
+            raise CheckpointError(f"{where}: tensor {name!r} lies in {file!r:.80}: only .safetensors files are read")
     return table
 
 
@@ -170,9 +160,7 @@ def _no_weights(folder: Path) -> str:
     if "adapter_config.json" in names or "adapter_model.safetensors" in names:
         return f"{folder} holds an adapter, not a model: give the model and add the adapter to it"
     if shards:
-        return (
-            f"{folder} holds {shards[0]} but neither {WEIGHT_FILE} nor {INDEX_FILE}: fetch the missing file"
-        )
+        return f"{folder} holds {shards[0]} but neither {WEIGHT_FILE} nor {INDEX_FILE}: fetch the missing file"
     if pickles:
         return (
             f"{folder} holds its weights only as pickles ({pickles[0]}), which can run code and are never "
@@ -223,9 +211,7 @@ def _expected(tensor: StoredTensor, entry: Entry, config: InternVLConfig) -> str
     return f"{list(tensor.shape)} by config.json"
 
 
-def _parts(
-    config: InternVLConfig, layout: Layout, found: dict[str, tuple[str, Entry]]
-) -> tuple[PartSize, ...]:
+def _parts(config: InternVLConfig, layout: Layout, found: dict[str, tuple[str, Entry]]) -> tuple[PartSize, ...]:
     """Sizes by part of the tensors that were found and belong to the model."""
     values: Counter[str] = Counter()
     num_bytes: Counter[str] = Counter()
@@ -239,9 +225,7 @@ def _parts(
             num_bytes[part] += entry.num_bytes
             dtypes[part].add(entry.dtype)
     return tuple(
-        PartSize(
-            name=part, num_parameters=values[part], num_bytes=num_bytes[part], dtypes=tuple(sorted(kinds))
-        )
+        PartSize(name=part, num_parameters=values[part], num_bytes=num_bytes[part], dtypes=tuple(sorted(kinds)))
         for part, kinds in dtypes.items()
     )
 

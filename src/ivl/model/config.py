@@ -33,9 +33,7 @@ class VisionConfig:
     """RMSNorm of q and k over the whole width, before the split into heads."""
 
     def __post_init__(self) -> None:
-        _positive(
-            self, "hidden_size", "num_layers", "num_heads", "intermediate_size", "image_size", "patch_size"
-        )
+        _positive(self, "hidden_size", "num_layers", "num_heads", "intermediate_size", "image_size", "patch_size")
         _divides(self.hidden_size, self.num_heads, "vision hidden_size", "num_attention_heads")
         _divides(self.image_size, self.patch_size, "image_size", "patch_size")
 
@@ -116,9 +114,7 @@ class InternVLConfig:
     def __post_init__(self) -> None:
         _positive(self, "image_size", "min_tiles", "max_tiles")
         if self.min_tiles > self.max_tiles:
-            raise ConfigError(
-                f"min_dynamic_patch={self.min_tiles} is above max_dynamic_patch={self.max_tiles}"
-            )
+            raise ConfigError(f"min_dynamic_patch={self.min_tiles} is above max_dynamic_patch={self.max_tiles}")
         _divides(self.image_size, self.vision.patch_size, "force_image_size", "patch_size")
         _divides(
             self.image_size // self.vision.patch_size,

@@ -68,9 +68,7 @@ def layout_of(raw: dict[str, Any], where: str) -> Layout:
     )
 
 
-def parse_config(
-    raw: dict[str, Any], where: str, image_processor: dict[str, Any] | None = None
-) -> InternVLConfig:
+def parse_config(raw: dict[str, Any], where: str, image_processor: dict[str, Any] | None = None) -> InternVLConfig:
     """The configuration that a parsed config.json states; `where` names the file in messages.
 
     `image_processor`: for the transformers layout, the fields of its image processor's file. Raises
@@ -78,15 +76,11 @@ def parse_config(
     """
     for group in (raw, raw.get("llm_config"), raw.get("text_config")):
         if isinstance(group, dict) and group.get("quantization_config"):
-            raise ConfigError(
-                f"{where}: quantized weights (quantization_config) are not read: use the bf16 release"
-            )
+            raise ConfigError(f"{where}: quantized weights (quantization_config) are not read: use the bf16 release")
     try:
         if layout_of(raw, where) == "official":
             return _from_official(Fields(raw, where))
-        return _from_transformers(
-            Fields(raw, where), Fields(image_processor or {}, where, "image processor: ")
-        )
+        return _from_transformers(Fields(raw, where), Fields(image_processor or {}, where, "image processor: "))
     except ConfigError as fault:
         if str(fault).startswith(where):
             raise
@@ -195,13 +189,8 @@ def _text(fields: Fields, decoder: Decoder, tie: bool, bias_name: str | None = N
     if head_dim is None and width % num_heads:
         raise fields.error("hidden_size", f"a multiple of num_attention_heads={num_heads}")
     max_positions = fields.integer("max_position_embeddings", assumed.max_positions, high=MAX_POSITIONS)
-    if (
-        decoder == "phi3"
-        and fields.integer("sliding_window", MAX_POSITIONS, high=MAX_POSITIONS) < max_positions
-    ):
-        raise fields.error(
-            "sliding_window", "at least max_position_embeddings: shorter windows are not implemented"
-        )
+    if decoder == "phi3" and fields.integer("sliding_window", MAX_POSITIONS, high=MAX_POSITIONS) < max_positions:
+        raise fields.error("sliding_window", "at least max_position_embeddings: shorter windows are not implemented")
     qkv_bias, o_bias = _biases(fields, decoder, bias_name)
     head_dim = fields.integer("head_dim", assumed.head_dim or width // num_heads, low=2)
     return TextConfig(

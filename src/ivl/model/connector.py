@@ -17,9 +17,8 @@ def pixel_shuffle(x: Tensor, factor: int, version: str) -> Tensor:
     """
     num_tiles, num_patches, width = x.shape
     side = math.isqrt(num_patches)
-    assert side * side == num_patches and side % factor == 0, (
-        f"{num_patches} patches make no grid of {factor}s"
-    )
+    assert side * side == num_patches, f"{num_patches} patches make no square"
+    assert side % factor == 0, f"{side} patches a side are no multiple of {factor}"
     grid = x.view(num_tiles, side // factor, factor, side // factor, factor, width)  # (N, i, dy, j, dx, C)
     order = (0, 1, 3, 2, 4, 5) if version == "v2" else (0, 3, 1, 2, 4, 5)
     return grid.permute(order).reshape(num_tiles, -1, factor * factor * width)

@@ -72,9 +72,7 @@ class SelfAttention(nn.Module):
         self.k_norm = nn.RMSNorm(head_dim, eps=config.norm_eps) if config.qk_norm else nn.Identity()
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attention: Attention, layer_idx: int) -> Tensor:
-        q, k, v = (
-            proj(x).unflatten(-1, (-1, self.head_dim)) for proj in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        q, k, v = (proj(x).unflatten(-1, (-1, self.head_dim)) for proj in (self.q_proj, self.k_proj, self.v_proj))
         q = rotate(self.q_norm(q), cos, sin)  # (T, H, Dh)
         k = rotate(self.k_norm(k), cos, sin)  # (T, K, Dh)
         out: Tensor = self.o_proj(attention(layer_idx, q, k, v).flatten(1))  # (T, D)
@@ -108,7 +106,7 @@ class Linear(nn.Linear):
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x (..., D), weight (N, D) -> x @ weight.T + bias (..., N).
 
-    A CPU's BLAS leaves a product with a single row to one core, but shares out a batch of products: so the row
+    A CPU's BLAS leaves a product with a single row to one core but shares out a batch of products: so the row
     meets a large weight in as many parts as there are threads, 1.3 to 1.7 times as fast on two cores.
     """
     parts = _parts(x, weight)

@@ -55,9 +55,7 @@ def locate(folder: Path, name: str, error: type[IvlError] = CheckpointError) -> 
     except (OSError, RuntimeError) as fault:
         raise error(f"{path} cannot be read: {_reason(fault)}") from None
     if path.is_symlink() and not any(real.is_relative_to(root) for root in _roots(folder)):
-        raise error(
-            f"{path} is refused: it is a link to a place outside of the folder; copy the file into it"
-        )
+        raise error(f"{path} is refused: it is a link to a place outside of the folder; copy the file into it")
     if not stat.S_ISREG(real.stat().st_mode):
         raise error(f"{path} is refused: it is not a regular file")
     return real
@@ -70,9 +68,7 @@ def open_file(folder: Path, name: str, error: type[IvlError] = CheckpointError) 
     if real is None:
         raise error(f"{folder} has no {name}")
     # O_NONBLOCK: should the file have become a pipe since it was looked at, opening it does not hang.
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    )
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     try:
         file = os.fdopen(os.open(real, flags), "rb", buffering=0)
     except OSError as fault:
@@ -124,9 +120,7 @@ def new_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(target.parent)
     except OSError as fault:
         if fault.errno == errno.ENOSPC:
-            raise CheckpointError(
-                f"no space left on the disk of {target}: free some or choose another"
-            ) from fault
+            raise CheckpointError(f"no space left on the disk of {target}: free some or choose another") from fault
         raise CheckpointError(f"{target} cannot be written: {_reason(fault)}") from fault
     finally:
         if partial.exists():
@@ -138,9 +132,7 @@ def refuse_occupied(target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise CheckpointError(f"{target} is a file: give the name of a new folder")
     if target.is_dir() and any(target.iterdir()):
-        raise CheckpointError(
-            f"{target} is not empty: nothing is overwritten; give a new folder or remove it first"
-        )
+        raise CheckpointError(f"{target} is not empty: nothing is overwritten; give a new folder or remove it first")
 
 
 def _roots(folder: Path) -> Iterator[Path]:

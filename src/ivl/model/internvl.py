@@ -8,6 +8,7 @@ V vocabulary.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -38,9 +39,7 @@ class InternVL(nn.Module):
         super().__init__()
         self.config = config
         self.vision_model = VisionModel(config.vision)
-        self.connector = Connector(
-            config.vision.hidden_size * config.shuffle_factor**2, config.text.hidden_size
-        )
+        self.connector = Connector(config.vision.hidden_size * config.shuffle_factor**2, config.text.hidden_size)
         self.language_model = LanguageModel(config.text)
 
     def forward(
@@ -52,7 +51,7 @@ class InternVL(nn.Module):
     ) -> Output:
         """One causal forward over whole sequences.
 
-        input_ids: (B, T), rows of equal length; or (T,), one sequence, or several packed ones with `cu_seqlens` (S + 1,).
+        input_ids: (B, T), rows of one length; or (T,), one sequence, or several packed with `cu_seqlens` (S + 1,).
         pixel_values: (N, 3, S, S), the tiles of all images in the order of the text.
         labels: as input_ids, aligned with them (shifted inside), -100 where nothing is trained.
         Raises InputError when tiles are given and their features do not match the image tokens in number.
@@ -68,9 +67,7 @@ class InternVL(nn.Module):
         """Tiles (N, 3, S, S) -> image tokens (N, I, D)."""
         config = self.config
         pixel_values = pixel_values.to(self.vision_model.class_embedding.dtype)
-        patches = self.vision_model(pixel_values, config.select_layer)[
-            :, 1:
-        ]  # (N, P, C), class token dropped
+        patches = self.vision_model(pixel_values, config.select_layer)[:, 1:]  # (N, P, C), class token dropped
         tokens: Tensor = self.connector(pixel_shuffle(patches, config.shuffle_factor, config.ps_version))
         return tokens
 
@@ -83,9 +80,7 @@ class InternVL(nn.Module):
         if image_features is None:
             return embeds
         if self.config.image_token_id is None:
-            raise ConfigError(
-                "the model's folder names no <IMG_CONTEXT> token: its tokenizer files are missing"
-            )
+            raise ConfigError("the model's folder names no <IMG_CONTEXT> token: its tokenizer files are missing")
         places = input_ids == self.config.image_token_id
         num_places, num_features = int(places.sum()), image_features.shape[0] * image_features.shape[1]
         if num_places != num_features:
@@ -97,7 +92,7 @@ class InternVL(nn.Module):
 
     def hidden_states(self, embeds: Tensor, offsets: list[int], attention: Attention) -> Tensor:
         """Embeddings (T, D) of whole packed sequences -> hidden states (T, D) after the final norm."""
-        lengths = [stop - start for start, stop in zip(offsets, offsets[1:], strict=False)]
+        lengths = [stop - start for start, stop in pairwise(offsets)]
         starts = torch.tensor(offsets[:-1]).repeat_interleave(torch.tensor(lengths)).to(embeds.device)
         positions = torch.arange(len(embeds), device=embeds.device) - starts
         cos, sin = self.language_model.rope.cos_sin(positions, lengths, lengths)
@@ -164,7 +159,7 @@ def _pack(input_ids: Tensor, cu_seqlens: Tensor | None) -> tuple[Tensor, list[in
         assert cu_seqlens is None, "cu_seqlens goes with packed ids (T,), not with a batch (B, T)"
         return input_ids.reshape(-1), list(range(0, rows * length + 1, length))
     offsets = [0, len(input_ids)] if cu_seqlens is None else [int(offset) for offset in cu_seqlens]
-    grows = all(start < stop for start, stop in zip(offsets, offsets[1:], strict=False))
+    grows = all(start < stop for start, stop in pairwise(offsets))
     if offsets[0] != 0 or offsets[-1] != len(input_ids) or not grows:
         raise InputError(f"cu_seqlens={offsets} must rise from 0 to the {len(input_ids)} tokens of input_ids")
     return input_ids, offsets

@@ -68,9 +68,7 @@ class RotaryEmbedding:
         if all(row is rows[0] for row in rows):
             angles = positions[:, None].float() * rows[0]
         else:
-            per_token = torch.repeat_interleave(
-                torch.stack(rows), torch.tensor(lengths, device=device), dim=0
-            )
+            per_token = torch.repeat_interleave(torch.stack(rows), torch.tensor(lengths, device=device), dim=0)
             angles = positions[:, None].float() * per_token
         angles = torch.cat((angles, angles), dim=-1)
         return angles.cos() * self.scale, angles.sin() * self.scale

@@ -75,9 +75,7 @@ def read_header(file: BinaryIO, where: str) -> dict[str, Entry]:
             f"{where} is cut short or no safetensors file: its header claims {length} bytes, it has {size}"
         )
     if length > MAX_HEADER_BYTES:
-        raise CheckpointError(
-            f"{where}: a header of {length} bytes is refused, at most {MAX_HEADER_BYTES} are read"
-        )
+        raise CheckpointError(f"{where}: a header of {length} bytes is refused, at most {MAX_HEADER_BYTES} are read")
     table = _parse(_read(file, length, where), where)
     entries = {name: _entry(name, value, 8 + length, where) for name, value in table.items()}
     return _check_cover(entries, 8 + length, size, where)
@@ -210,9 +208,7 @@ def _entry(name: str, value: object, data_start: int, where: str) -> Entry:
     begin, end = offsets
     needed = math.prod(shape) * _ITEM_BYTES[dtype]
     if end - begin != needed:
-        raise refuse(
-            f"of {dtype} {shape} needs {needed} bytes but its data_offsets {offsets} hold {end - begin}"
-        )
+        raise refuse(f"of {dtype} {shape} needs {needed} bytes but its data_offsets {offsets} hold {end - begin}")
     return Entry(dtype=dtype, shape=tuple(shape), offset=data_start + begin, num_bytes=needed)
 
 
@@ -224,9 +220,7 @@ def _check_cover(entries: dict[str, Entry], start: int, size: int, where: str) -
         if entry.offset < end:
             raise CheckpointError(f"{where}: the data of tensor {name!r} overlap those of {before!r}")
         if entry.offset > end:
-            raise CheckpointError(
-                f"{where}: {entry.offset - end} bytes before tensor {name!r} belong to no tensor"
-            )
+            raise CheckpointError(f"{where}: {entry.offset - end} bytes before tensor {name!r} belong to no tensor")
         end, before = entry.offset + entry.num_bytes, name
     if end > size:
         raise CheckpointError(

@@ -92,9 +92,7 @@ class VisionAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.q_norm(self.q_proj(x)), self.k_norm(self.k_proj(x)), self.v_proj(x)
-        heads = [
-            t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (q, k, v)
-        ]  # (N, M, 1 + P, Ch)
+        heads = [t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (q, k, v)]  # (N, M, 1 + P, Ch)
         x = F.scaled_dot_product_attention(*heads)
         out: Tensor = self.o_proj(x.transpose(1, 2).flatten(2))  # (N, 1 + P, C)
         return out

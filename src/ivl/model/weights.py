@@ -78,9 +78,7 @@ def save_model(
     if layout not in LAYOUTS:
         raise SettingsError(f"layout={layout!r} is not allowed: {nearest(str(layout), LAYOUTS)}")
     if not isinstance(max_shard_bytes, int) or max_shard_bytes < 1:
-        raise SettingsError(
-            f"max_shard_bytes={max_shard_bytes!r} is not allowed: a whole number of at least 1"
-        )
+        raise SettingsError(f"max_shard_bytes={max_shard_bytes!r} is not allowed: a whole number of at least 1")
     target = Path(folder).expanduser()
     refuse_occupied(target)
     parameters = _storable_parameters(model)
@@ -164,18 +162,14 @@ def _storable_parameters(model: InternVL) -> dict[str, Tensor]:
     return parameters
 
 
-def _shards(
-    stored: list[StoredTensor], parameters: dict[str, Tensor], max_shard_bytes: int
-) -> list[list[Source]]:
+def _shards(stored: list[StoredTensor], parameters: dict[str, Tensor], max_shard_bytes: int) -> list[list[Source]]:
     """The tensors to be written, cut into files in their own order."""
     shards: list[list[Source]] = [[]]
     size = 0
     for tensor in stored:
         source = Source(name=tensor.name, shape=tensor.shape, pieces=tuple(_pieces(tensor, parameters)))
         if len({piece.dtype for piece in source.pieces}) > 1:
-            raise CheckpointError(
-                f"{tensor.name} would be made of parameters of different types: convert them first"
-            )
+            raise CheckpointError(f"{tensor.name} would be made of parameters of different types: convert them first")
         if shards[-1] and size + source.num_bytes > max_shard_bytes:
             shards.append([])
             size = 0

@@ -64,9 +64,7 @@ def guarded(doing: str, call: Callable[[], Result]) -> Result:
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise TokenizerError(
-            f"{doing} failed: the file makes the parser panic: {_first_line(error)}"
-        ) from None
+        raise TokenizerError(f"{doing} failed: the file makes the parser panic: {_first_line(error)}") from None
 
 
 def _first_line(error: BaseException) -> str:

@@ -69,9 +69,7 @@ class BpeCodec:
     def __init__(self, spec: Mapping[str, Any]) -> None:
         model = _mapping(spec.get("model"), "model")
         if model.get("type", "BPE") != "BPE":
-            raise TokenizerError(
-                f"the tokenizer's model.type={model['type']!r} is not supported: only 'BPE' is"
-            )
+            raise TokenizerError(f"the tokenizer's model.type={model['type']!r} is not supported: only 'BPE' is")
         self._vocab = _vocab(model)
         self.size = max(self._vocab.values()) + 1
         self.unknown_id: int | None = self._vocab.get(str(model.get("unk_token")))
@@ -105,9 +103,7 @@ class BpeCodec:
     def encode(self, text: str, first: bool) -> list[int]:
         rust = self._first if first else self._later
         # The fast call leaves out character positions, which take three quarters of the time.
-        ids: list[int] = guarded(
-            "encoding", lambda: rust.encode_batch_fast([text], add_special_tokens=False)[0].ids
-        )
+        ids: list[int] = guarded("encoding", lambda: rust.encode_batch_fast([text], add_special_tokens=False)[0].ids)
         return ids
 
     def encode_rest(self, text: str) -> list[int]:
@@ -179,9 +175,7 @@ def prefix_ids(post_processor: Any) -> tuple[int, ...]:
 def checked_id(token_id: Any, where: str) -> int:
     """A token id; raises TokenizerError for what cannot be one."""
     if not isinstance(token_id, int) or isinstance(token_id, bool) or not 0 <= token_id < MAX_ID:
-        raise TokenizerError(
-            f"{where} has the token id {token_id!r}: a whole number from 0 to {MAX_ID - 1} is needed"
-        )
+        raise TokenizerError(f"{where} has the token id {token_id!r}: a whole number from 0 to {MAX_ID - 1} is needed")
     return token_id
 
 
@@ -226,9 +220,7 @@ def _chain(part: Any, where: str, list_key: str, known: Mapping[str, set[str]]) 
         steps = [_chain(each, where, list_key, known) for each in _items(part, list_key)]
         return {"type": "Sequence", list_key: [step for step in steps if step is not None]}
     if not isinstance(kind, str) or kind not in known:
-        raise TokenizerError(
-            f"the tokenizer's {where} {kind!r} is not supported: {', '.join([*known, 'Sequence'])}"
-        )
+        raise TokenizerError(f"the tokenizer's {where} {kind!r} is not supported: {', '.join([*known, 'Sequence'])}")
     pattern = part.get("pattern")
     if isinstance(pattern, Mapping) and "Regex" in pattern and str(pattern["Regex"]) not in _KNOWN_PATTERNS:
         raise TokenizerError(
@@ -262,9 +254,7 @@ def _has_type(part: Any, kind: str) -> bool:
 
 def _drops_space(decoder: Any) -> bool:
     """Whether the file's decoder takes one space away at the start, as Llama's does."""
-    return _has_type(decoder, "Strip") or (
-        _has_type(decoder, "Metaspace") and decoder.get("prepend_scheme") != "never"
-    )
+    return _has_type(decoder, "Strip") or (_has_type(decoder, "Metaspace") and decoder.get("prepend_scheme") != "never")
 
 
 def _byte_alphabet() -> list[str]:

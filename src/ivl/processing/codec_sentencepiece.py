@@ -76,15 +76,11 @@ class SentencePieceCodec:
         return ids[skip:] if len(ids) >= skip else ids
 
     def _ids(self, processor: sentencepiece.SentencePieceProcessor, text: str) -> list[int]:
-        ids: list[int] = guarded(
-            "encoding with tokenizer.model", lambda: processor.encode(text, out_type=int)
-        )
+        ids: list[int] = guarded("encoding with tokenizer.model", lambda: processor.encode(text, out_type=int))
         return ids
 
     def _pieces(self, text: str) -> list[str]:
-        pieces: list[str] = guarded(
-            "trying tokenizer.model", lambda: self._processor.encode(text, out_type=str)
-        )
+        pieces: list[str] = guarded("trying tokenizer.model", lambda: self._processor.encode(text, out_type=str))
         return pieces
 
     @cached_property

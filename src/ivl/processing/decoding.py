@@ -116,6 +116,4 @@ def check_size(width: int, height: int, name: str, limits: ImageLimits) -> None:
             f"max_pixels={limits.max_pixels}"
         )
     if max(width, height) > limits.max_side:
-        raise ImageError(
-            f"{name} has {width} by {height} pixels: a side is longer than max_side={limits.max_side}"
-        )
+        raise ImageError(f"{name} has {width} by {height} pixels: a side is longer than max_side={limits.max_side}")

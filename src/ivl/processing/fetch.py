@@ -116,9 +116,7 @@ def fetch_url(url: str, policy: FetchPolicy, network: Network | None = None) -> 
     or too slow, or the host cannot be reached. Messages hold the URL without its query, and no addresses.
     """
     if not policy.enabled:
-        raise ImageError(
-            f"{shown_url(url)} is not fetched: fetching is switched off; give the picture itself"
-        )
+        raise ImageError(f"{shown_url(url)} is not fetched: fetching is switched off; give the picture itself")
     fetch = _Fetch(policy=policy, network=network or Network(), deadline=time.monotonic() + policy.timeout_s)
     current = url
     for _ in range(policy.max_redirects + 1):
@@ -157,9 +155,7 @@ class _Fetch:
             limits = f"timeout_s={self.policy.timeout_s}, read_timeout_s={self.policy.read_timeout_s}"
             raise ImageError(f"{target.shown} was not fetched in time: {limits}") from error
         except ssl.SSLError as error:
-            raise ImageError(
-                f"{target.shown} was not fetched: its TLS certificate or connection is bad"
-            ) from error
+            raise ImageError(f"{target.shown} was not fetched: its TLS certificate or connection is bad") from error
         except (http.client.HTTPException, ValueError) as error:
             raise ImageError(f"{target.shown} was not fetched: the answer is cut off or no HTTP") from error
         except OSError as error:
@@ -213,9 +209,7 @@ class _Fetch:
         if response.status in _REDIRECTS and location:
             return _Redirect(location)
         if response.status != 200:
-            raise ImageError(
-                f"{target.shown} was not fetched: the host answered with status {response.status}"
-            )
+            raise ImageError(f"{target.shown} was not fetched: the host answered with status {response.status}")
         promised = response.length or 0
         body = bytearray()
         while promised <= self.policy.max_bytes and len(body) <= self.policy.max_bytes:

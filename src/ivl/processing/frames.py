@@ -101,8 +101,6 @@ def sample_indices(
     first = 0 if start_s is None else max(0, round(start_s * fps))
     final = last if end_s is None else min(round(end_s * fps), last)
     if first > final:
-        raise ImageError(
-            f"start_s={start_s} is after the end: the video has {num_available / fps:.2f} seconds"
-        )
+        raise ImageError(f"start_s={start_s} is after the end: the video has {num_available / fps:.2f} seconds")
     part = (final - first) / num_frames
     return [int(first + part / 2 + round(part * idx)) for idx in range(num_frames)]

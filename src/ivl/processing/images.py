@@ -106,9 +106,7 @@ def open_file(path: Path, name: str) -> BinaryIO:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
         raise ImageError(f"{name} cannot be read: {reason}") from error
     if file is None:
-        kind = (
-            "a folder: name a file in it" if stat.S_ISDIR(mode) else "not a file but a device, pipe or socket"
-        )
+        kind = "a folder: name a file in it" if stat.S_ISDIR(mode) else "not a file but a device, pipe or socket"
         raise ImageError(f"{name} is {kind}")
     return file
 
@@ -160,13 +158,9 @@ def _decode_data_uri(uri: str, max_bytes: int) -> bytes:
     head, comma, body = uri[5:].partition(",")
     kind, *parameters = head.split(";")
     if not comma or not kind.strip().lower().startswith("image/"):
-        raise ImageError(
-            f"data URI of kind {head[:40]!r} is not allowed: data:image/png;base64,... or another image"
-        )
+        raise ImageError(f"data URI of kind {head[:40]!r} is not allowed: data:image/png;base64,... or another image")
     if len(body) > 4 * max_bytes:
-        raise ImageError(
-            f"the data URI has {len(body)} characters: its picture is above max_bytes={max_bytes}"
-        )
+        raise ImageError(f"the data URI has {len(body)} characters: its picture is above max_bytes={max_bytes}")
     data = urllib.parse.unquote_to_bytes(body)
     if "base64" not in (parameter.strip().lower() for parameter in parameters):
         return data

@@ -70,9 +70,7 @@ def show(value: object) -> str:
 
 def _from_pair(pair: Sequence[Any]) -> Message:
     if len(pair) != 2:
-        raise PromptError(
-            f"a prompt that begins with a text has 2 items, not {len(pair)}: (text, image or [images])"
-        )
+        raise PromptError(f"a prompt that begins with a text has 2 items, not {len(pair)}: (text, image or [images])")
     text, images = pair
     pictures = images if isinstance(images, list | tuple) else [images]
     parts = tuple(_picture(each, f"image {number} of the prompt") for number, each in enumerate(pictures, 1))
@@ -101,9 +99,7 @@ def _message(value: Any, where: str) -> Message:
         parts = tuple(_checked(part, f"{where}.parts[{index}]") for index, part in enumerate(value.parts))
         return Message(role=value.role, parts=parts)
     if not isinstance(value, Mapping):
-        raise PromptError(
-            f"{where} is {show(value)}: a Message or a dict with 'role' and 'content' is needed"
-        )
+        raise PromptError(f"{where} is {show(value)}: a Message or a dict with 'role' and 'content' is needed")
     _check_keys(value, {"role", "content"}, where)
     for key in ("role", "content"):
         if key not in value:
@@ -136,9 +132,7 @@ def _part(part: Any, where: str) -> Part:
     if isinstance(part, Part):
         return _checked(part, where)
     if not isinstance(part, Mapping) or "type" not in part:
-        raise PromptError(
-            f"{where} is {show(part)}: a dict with a 'type' is needed, one of {', '.join(_PART_KEYS)}"
-        )
+        raise PromptError(f"{where} is {show(part)}: a dict with a 'type' is needed, one of {', '.join(_PART_KEYS)}")
     kind = part["type"]
     if not isinstance(kind, str) or kind not in _PART_KEYS:
         raise PromptError(f"{where}.type={show(kind)} is not allowed: {nearest(str(kind), _PART_KEYS)}")
@@ -164,9 +158,7 @@ def _picture_fields(part: Mapping[Any, Any], kind: str, where: str) -> tuple[Map
         names = [kind, "path", "url"]
     given = [name for name in names if fields.get(name) is not None]
     if len(given) != 1:
-        raise PromptError(
-            f"{where} of type {kind!r} needs exactly one of {', '.join(names)}; got {len(given)}"
-        )
+        raise PromptError(f"{where} of type {kind!r} needs exactly one of {', '.join(names)}; got {len(given)}")
     return fields, _source(fields[given[0]], f"{where}.{given[0]}")
 
 
@@ -189,9 +181,7 @@ def _checked(part: Part, where: str) -> Part:
             _check_number(part.max_tiles, f"{where}.max_tiles", MOST_TILES)
     else:
         if not isinstance(part.source, str | Path | bytes):
-            raise PromptError(
-                f"{where}.source is {show(part.source)}: a path, URL, data URI or bytes is needed"
-            )
+            raise PromptError(f"{where}.source is {show(part.source)}: a path, URL, data URI or bytes is needed")
         _check_number(part.num_frames, f"{where}.num_frames", MAX_FRAMES)
     return part
 

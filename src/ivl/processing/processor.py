@@ -78,9 +78,7 @@ class Processor:
         self.serving_stop_token_ids = self.stop_token_ids | frozenset(eos_token_ids)
         """With the end tokens of the folder's generation_config.json."""
 
-    def __call__(
-        self, messages: Any, *, max_tiles: int | None = None, max_length: int | None = None
-    ) -> ModelInputs:
+    def __call__(self, messages: Any, *, max_tiles: int | None = None, max_length: int | None = None) -> ModelInputs:
         """What the model reads: input_ids (T,) int64, pixel_values (N, 3, S, S) float32 or None.
 
         messages: any form that `to_messages` takes. Where the last one is an answer this is a training
@@ -105,9 +103,7 @@ class Processor:
             labels=labels,
         )
 
-    def render(
-        self, messages: Any, add_generation_prompt: bool = True, *, max_tiles: int | None = None
-    ) -> str:
+    def render(self, messages: Any, add_generation_prompt: bool = True, *, max_tiles: int | None = None) -> str:
         """The prompt as one string, each image as `<img>`, its image tokens and `</img>`.
 
         Where the last message is an answer, this is the text of a training sample, and nothing is added to
@@ -124,9 +120,7 @@ class Processor:
             segments = self.template.sample(turns)
         else:
             segments = self.template.prompt(turns, add_generation_prompt)
-        return fill_images(
-            segments, [picture.num_tiles * self.config.tokens_per_tile for picture in pictures]
-        )
+        return fill_images(segments, [picture.num_tiles * self.config.tokens_per_tile for picture in pictures])
 
     def _open(
         self, messages: Sequence[Message], max_tiles: int | None, max_length: int | None
@@ -160,9 +154,7 @@ class Processor:
         if not config.dynamic_image_size:
             return [_Picture(image=image, max_tiles=1, num_tiles=1)]
         most = part.max_tiles or limit
-        columns, rows = choose_grid(
-            image.width, image.height, min(config.min_tiles, most), most, config.image_size
-        )
+        columns, rows = choose_grid(image.width, image.height, min(config.min_tiles, most), most, config.image_size)
         thumbnail = config.use_thumbnail and columns * rows > 1
         return [_Picture(image=image, max_tiles=most, num_tiles=columns * rows + thumbnail)]
 
@@ -174,12 +166,8 @@ class Processor:
         parts = []
         for picture in pictures:
             least = min(config.min_tiles, picture.max_tiles)
-            tiles = split_tiles(
-                picture.image, least, picture.max_tiles, config.image_size, config.use_thumbnail
-            )
-            assert len(tiles) == picture.num_tiles, (
-                f"{len(tiles)} tiles were made of {picture.num_tiles} counted"
-            )
+            tiles = split_tiles(picture.image, least, picture.max_tiles, config.image_size, config.use_thumbnail)
+            assert len(tiles) == picture.num_tiles, f"{len(tiles)} tiles were made of {picture.num_tiles} counted"
             parts.append(tiles_to_tensor(tiles))
         return torch.cat(parts)
 
@@ -216,9 +204,7 @@ def _tile_limit(max_tiles: int | None, default: int) -> int:
     if max_tiles is None:
         return default
     if not isinstance(max_tiles, int) or isinstance(max_tiles, bool) or not 1 <= max_tiles <= MOST_TILES:
-        raise SettingsError(
-            f"max_tiles={show(max_tiles)} is not allowed: a whole number from 1 to {MOST_TILES}"
-        )
+        raise SettingsError(f"max_tiles={show(max_tiles)} is not allowed: a whole number from 1 to {MOST_TILES}")
     return max_tiles
 
 

@@ -35,9 +35,7 @@ def choose_grid(
     Source: `find_closest_aspect_ratio` of the official InternVL2 code.
     """
     if width < 1 or height < 1:
-        raise ImageError(
-            f"a picture of {width} by {height} pixels has no grid: both sides must be at least 1"
-        )
+        raise ImageError(f"a picture of {width} by {height} pixels has no grid: both sides must be at least 1")
     _check_bounds(min_tiles, max_tiles, tile_size)
     shape = width / height
     best, best_distance = (1, 1), float("inf")
@@ -85,9 +83,7 @@ def tiles_to_tensor(tiles: Sequence[Image.Image]) -> torch.Tensor:
     planes = pixels.numpy()  # the same memory: each plane is filled and normalised in place
     for idx, tile in enumerate(tiles):
         if tile.size != (side, side):
-            raise ImageError(
-                f"tile {idx} is {tile.width} by {tile.height} pixels: all must be {side} by {side}"
-            )
+            raise ImageError(f"tile {idx} is {tile.width} by {tile.height} pixels: all must be {side} by {side}")
         rgb = tile if tile.mode == "RGB" else tile.convert("RGB")
         for channel, band in enumerate(rgb.split()):
             plane = planes[idx, channel]
@@ -120,8 +116,7 @@ def _candidate_grids(min_tiles: int, max_tiles: int) -> tuple[tuple[int, int], .
 def _check_bounds(min_tiles: int, max_tiles: int, tile_size: int) -> None:
     if not 1 <= min_tiles <= max_tiles <= MOST_TILES:
         raise SettingsError(
-            f"min_tiles={min_tiles}, max_tiles={max_tiles} is not allowed: "
-            f"1 <= min_tiles <= max_tiles <= {MOST_TILES}"
+            f"min_tiles={min_tiles}, max_tiles={max_tiles} is not allowed: 1 <= min_tiles <= max_tiles <= {MOST_TILES}"
         )
     if tile_size < 1:
         raise SettingsError(f"tile_size={tile_size} is not allowed: a whole number of at least 1")

@@ -98,9 +98,7 @@ class Tokenizer:
         token = self._added.get(text)
         token_id = self._codec.find(text) if token is None else token.id
         if token_id is None:
-            raise TokenizerError(
-                f"the tokenizer has no token {text!r}: its files do not belong to this model"
-            )
+            raise TokenizerError(f"the tokenizer has no token {text!r}: its files do not belong to this model")
         return token_id
 
     def encode(self, text: str, add_bos: bool = False) -> list[int]:
@@ -150,9 +148,7 @@ class Tokenizer:
                 continue
             yield from self._run(run)
             run = []
-            token = self._added.get(segment.text) or AddedToken(
-                id=self.token_id(segment.text), text=segment.text
-            )
+            token = self._added.get(segment.text) or AddedToken(id=self.token_id(segment.text), text=segment.text)
             start = 0 if segment.trained else len(segment.text)
             yield _Item(segment.text, token, segment.count, start)
         yield from self._run(run)
@@ -229,9 +225,7 @@ class Tokenizer:
 
     @cached_property
     def _forbidden_texts(self) -> re.Pattern[str]:
-        pieces = (
-            {self._codec.piece(token_id) for token_id in self._forbidden} | set(self._added) | self._control
-        )
+        pieces = {self._codec.piece(token_id) for token_id in self._forbidden} | set(self._added) | self._control
         return re.compile(any_of(text.replace("▁", " ") for text in pieces if text and len(text) > 1))
 
 

@@ -159,9 +159,7 @@ def _added_token(token_id: Any, entry: Any, where: str) -> AddedToken:
 def _checked(tokens: list[AddedToken]) -> list[AddedToken]:
     """The tokens, each once; raises TokenizerError where they contradict each other."""
     if len(tokens) > MAX_ADDED_TOKENS:
-        raise TokenizerError(
-            f"the tokenizer has {len(tokens)} added tokens: at most {MAX_ADDED_TOKENS} are read"
-        )
+        raise TokenizerError(f"the tokenizer has {len(tokens)} added tokens: at most {MAX_ADDED_TOKENS} are read")
     by_text: dict[str, AddedToken] = {}
     by_id: dict[int, AddedToken] = {}
     for token in tokens:
@@ -171,9 +169,7 @@ def _checked(tokens: list[AddedToken]) -> list[AddedToken]:
             )
         other = by_id.setdefault(token.id, token)
         if other.text != token.text:
-            raise TokenizerError(
-                f"the added tokens {other.text!r} and {token.text!r} have the same id {token.id}"
-            )
+            raise TokenizerError(f"the added tokens {other.text!r} and {token.text!r} have the same id {token.id}")
         same = by_text.setdefault(token.text, token)
         if same.id != token.id:
             raise TokenizerError(f"the added token {token.text!r} has two ids, {same.id} and {token.id}")

@@ -70,9 +70,7 @@ class TokenizerSettings:
         for source in self._sources:
             extra = source.get("additional_special_tokens") or []
             if not isinstance(extra, list):
-                raise TokenizerError(
-                    f"additional_special_tokens is a {type(extra).__name__}: a list is needed"
-                )
+                raise TokenizerError(f"additional_special_tokens is a {type(extra).__name__}: a list is needed")
             for text in map(_text_of, extra):
                 entries.setdefault(text or "", {})
             for entry in [*extra, *(source.get(name) for name in _SPECIAL_NAMES)]:

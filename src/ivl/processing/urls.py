@@ -14,9 +14,7 @@ from ivl.errors import ImageError
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
 # What older versions of `ipaddress` call global, and Azure's own service, which looks like any other.
-_CLOSED = tuple(
-    map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "168.63.129.16/32"))
-)
+_CLOSED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "168.63.129.16/32")))
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # What parsers of URLs are known to disagree about: backslashes, spaces, control characters.
 _DISPUTED = re.compile(r"[\\\s\x00-\x20\x7f]")
@@ -59,9 +57,7 @@ def parse_url(url: str, allowed_hosts: tuple[str, ...] | None) -> Target:
         raise ImageError(
             f"{shown} is not a valid URL: https://host/path without user name, spaces or backslashes"
         ) from error
-    if allowed_hosts is not None and host.rstrip(".") not in {
-        name.rstrip(".").lower() for name in allowed_hosts
-    }:
+    if allowed_hosts is not None and host.rstrip(".") not in {name.rstrip(".").lower() for name in allowed_hosts}:
         raise ImageError(f"{shown} is not fetched: its host is not among allowed_hosts")
     path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
     return Target(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], path, shown)

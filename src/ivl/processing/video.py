@@ -109,17 +109,13 @@ def _count_frames(image: ImageFile.ImageFile, request: FrameRequest) -> int:
         raise ImageError(f"{request.name} is cut off or damaged: its frames cannot be counted") from error
 
 
-def _frames_per_second(
-    image: ImageFile.ImageFile, num_frames: int, skipped: int, request: FrameRequest
-) -> float:
+def _frames_per_second(image: ImageFile.ImageFile, num_frames: int, skipped: int, request: FrameRequest) -> float:
     total_ms = 0.0
     for idx in range(num_frames):
         _go_to(image, idx + skipped, request)
         total_ms += float(image.info.get("duration", 0))
     if total_ms <= 0:
-        raise ImageError(
-            f"{request.name} does not say how long its frames are shown: leave out start_s and end_s"
-        )
+        raise ImageError(f"{request.name} does not say how long its frames are shown: leave out start_s and end_s")
     if total_ms / 1000 > request.limits.max_duration_s:
         raise ImageError(
             f"{request.name} has {total_ms / 1000:.0f} seconds: more than "
@@ -139,9 +135,7 @@ def _go_to(image: ImageFile.ImageFile, idx: int, request: FrameRequest) -> None:
 
 def _from_folder(folder: Path, request: FrameRequest) -> list[Image.Image]:
     if request.start_s is not None or request.end_s is not None:
-        raise SettingsError(
-            f"start_s, end_s cannot be used for {request.name}: pictures in a folder have no time"
-        )
+        raise SettingsError(f"start_s, end_s cannot be used for {request.name}: pictures in a folder have no time")
     pictures: list[Path] = []
     try:
         for path in folder.iterdir():

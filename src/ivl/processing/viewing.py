@@ -40,9 +40,7 @@ def to_rgb(image: Image.Image, *, as_viewed: bool) -> Image.Image:
         image = image.convert("LA") if image.mode == "La" else image  # which converts to nothing else
         rgb = _turn(_flatten(image), image) if as_viewed else _drop_alpha(image)
     except MemoryError as error:
-        raise ImageError(
-            f"a picture of {image.width} by {image.height} pixels needs too much memory"
-        ) from error
+        raise ImageError(f"a picture of {image.width} by {image.height} pixels needs too much memory") from error
     except Exception as error:  # converting may raise anything for a mode or palette that makes no sense
         raise ImageError(f"a picture of mode {image.mode!r} cannot be turned into RGB") from error
     rgb.info = {}

@@ -4,6 +4,7 @@ In: prepared inputs and a GenerationConfig. Out: Responses that each hold what i
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 from ivl.engine import Engine, Request, SamplingParams, TokenOutput
 from ivl.processing import Processor
@@ -38,24 +39,20 @@ def stream_answer(
     """
     params = sampling_params(gen_config, processor.serving_stop_token_ids)
     request = Request(input_ids=inputs.input_ids, pixel_values=inputs.pixel_values, sampling=params)
-    outputs = engine.generate(request)
     decoder = IncrementalDecoder(processor.tokenizer)
     stops = StopWords(gen_config.stop_words or ())
-    count = 0
-    for output in outputs:
-        count += 1
-        # An end token is no part of the text.
-        is_end = output.finish_reason == "stop"
-        text = stops.push("" if is_end else decoder.push(output.token_id))
-        finish: FinishReason | None = output.finish_reason
-        if finish and not stops.found:
-            text += stops.push(decoder.flush()) + stops.flush()
-        if stops.found:
-            finish = "stop"
-        yield _response(text, output, finish, len(inputs.input_ids), count)
-        if finish:
-            outputs.close() if hasattr(outputs, "close") else None
-            return
+    with closing(engine.generate(request)) as outputs:
+        for count, output in enumerate(outputs, start=1):
+            # An end token is no part of the text.
+            text = "" if output.finish_reason == "stop" else stops.push(decoder.push(output.token_id))
+            finish = output.finish_reason
+            if finish and not stops.found:
+                text += stops.push(decoder.flush()) + stops.flush()
+            if stops.found:
+                finish = "stop"
+            yield _response(text, output, finish, len(inputs.input_ids), count)
+            if finish:
+                return
 
 
 def join(responses: Sequence[Response]) -> Response:
@@ -72,9 +69,7 @@ def join(responses: Sequence[Response]) -> Response:
     )
 
 
-def _response(
-    text: str, output: TokenOutput, finish: FinishReason | None, prompt: int, count: int
-) -> Response:
+def _response(text: str, output: TokenOutput, finish: FinishReason | None, prompt: int, count: int) -> Response:
     return Response(
         text=text,
         token_ids=(output.token_id,),

@@ -54,16 +54,12 @@ class Pipeline:
         """
         messages = to_messages(prompt)
         if messages[-1].role == "assistant":
-            raise PromptError(
-                "the last message is the assistant's: end with the user's message to get an answer"
-            )
+            raise PromptError("the last message is the assistant's: end with the user's message to get an answer")
         # Told the length, the processor refuses a prompt that cannot fit before it cuts a single tile.
         inputs = self.processor(messages, max_length=self.session_len - 1)
         yield from stream_answer(self.engine, self.processor, inputs, gen_config or GenerationConfig())
 
-    def chat(
-        self, prompt: Any, session: Session | None = None, gen_config: GenerationConfig | None = None
-    ) -> Session:
+    def chat(self, prompt: Any, session: Session | None = None, gen_config: GenerationConfig | None = None) -> Session:
         """Ask within a session, or begin one; the answer is in `session.response`."""
         session = session or self.session()
         for _ in session.stream(prompt, gen_config):
@@ -121,9 +117,7 @@ def pipeline(
     code does. max_tiles: tiles an image may take; None leaves it to the model's own configuration.
     """
     if adapter is not None:
-        raise SettingsError(
-            f"adapter={adapter!r} is not supported yet: merge it into the model's folder first"
-        )
+        raise SettingsError(f"adapter={adapter!r} is not supported yet: merge it into the model's folder first")
     if engine_config is not None and backend_config is not None:
         raise SettingsError("engine_config and backend_config are the same setting: give one of them")
     config = engine_config or backend_config or EngineConfig()
