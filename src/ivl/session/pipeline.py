@@ -13,6 +13,7 @@ from ivl.engine import Engine, PlainEngine
 from ivl.errors import PromptError, SettingsError
 from ivl.hub import resolve
 from ivl.model.config import InternVLConfig
+from ivl.model.fused import apply_fused
 from ivl.model.weights import load_model
 from ivl.processing import Processor, load_processor
 from ivl.processing.images import load_image
@@ -125,7 +126,7 @@ def pipeline(
     # The processor first: it is quick, and a broken tokenizer is told before the weights are read.
     processor = load_processor(folder, as_viewed=as_viewed, max_tiles=max_tiles)
     device = choose_device(config.device)
-    weights = load_model(folder, device=device, dtype=choose_dtype(config.dtype, device))
+    weights = apply_fused(load_model(folder, device=device, dtype=choose_dtype(config.dtype, device)))
     return Pipeline(folder, processor, PlainEngine(weights, config), config.session_len)
 
 
