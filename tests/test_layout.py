@@ -46,7 +46,6 @@ AT_HOME = {
     "uvicorn": {"server"},
     "datasets": {"data"},
     "click": {"cli"},
-    "rich": {"cli"},
     "tokenizers": {"processing"},
     "sentencepiece": {"processing"},
     "torch": {

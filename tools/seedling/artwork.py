@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
 from tools.seedling.vocabulary import Thing, bare_code, read_things, squash, things_to_json
 
 SIZE = 144
@@ -141,9 +140,7 @@ def drawings(folder: Path, style: Style, things: list[Thing]) -> Iterator[tuple[
                 yield thing_idx, svg_text(icons, slug, style.outline)
 
 
-def _find(
-    thing: Thing, by_code: dict[str, str], by_name: dict[str, list[str]], extra: dict[str, str]
-) -> list[str]:
+def _find(thing: Thing, by_code: dict[str, str], by_name: dict[str, list[str]], extra: dict[str, str]) -> list[str]:
     """Slugs of a thing: by code where the package has a table of codes, else by name."""
     if by_code:
         slug = by_code.get(bare_code(thing.code))

@@ -40,7 +40,7 @@ def augment(sprites: Tensor, keep_colours: Tensor) -> Tensor:
 
 
 def change(choose: Tensor, how: Callable[..., Tensor], target: Tensor, *others: Tensor) -> None:
-    """Replace the chosen rows of `target` by `how(rows of target, rows of others)`, in place; only those are worked on."""
+    """Replace the chosen rows of `target` by `how(rows of target, rows of others)`, in place; no others are touched."""
     rows = choose.nonzero()[:, 0]
     if len(rows):
         target[rows] = how(target[rows], *(other[rows] for other in others))
@@ -120,7 +120,9 @@ def posterise(rgb: Tensor) -> Tensor:
 def shade(rgb: Tensor) -> Tensor:
     """Light from one side."""
     side = torch.linspace(-1, 1, rgb.shape[-1], device=rgb.device, dtype=rgb.dtype)
-    slope = uniform(rgb, -0.35, 0.35) * side[None, None, None, :] + uniform(rgb, -0.35, 0.35) * side[None, None, :, None]
+    slope = (
+        uniform(rgb, -0.35, 0.35) * side[None, None, None, :] + uniform(rgb, -0.35, 0.35) * side[None, None, :, None]
+    )
     return (rgb + slope).clamp(0, 1)
 
 

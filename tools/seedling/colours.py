@@ -7,8 +7,7 @@ import colorsys
 import random
 
 import numpy as np
-
-from tools.seedling.questions import COLOURS
+from tools.seedling.templates import COLOURS
 
 NAMES = tuple(COLOURS)
 # name: hue range (degrees, may go below 0), saturation range, value range
@@ -70,11 +69,14 @@ def _name_pixels(rgb: np.ndarray) -> np.ndarray:
     high, low = rgb.max(-1), rgb.min(-1)
     spread = np.maximum(high - low, 1e-6)
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    hue = np.where(
-        high == red,
-        (green - blue) / spread % 6,
-        np.where(high == green, (blue - red) / spread + 2, (red - green) / spread + 4),
-    ) * 60
+    hue = (
+        np.where(
+            high == red,
+            (green - blue) / spread % 6,
+            np.where(high == green, (blue - red) / spread + 2, (red - green) / spread + 4),
+        )
+        * 60
+    )
     saturation = np.where(high > 0, (high - low) / np.maximum(high, 1e-6), 0)
     names = np.full(hue.shape, -1)
     bands = {

@@ -2,9 +2,8 @@
 
 import triton
 import triton.language as tl
-from torch import Tensor
-
 from tools.seedling.compose import Drawing
+from torch import Tensor
 
 BLOCK = 32
 """Side of the square of pixels that one program draws."""

@@ -10,13 +10,13 @@ import shutil
 from pathlib import Path
 
 import torch
-from ivl.model.internvl import InternVL
-from ivl.model.weights import save_model
 from tokenizers import Tokenizer
-
 from tools.seedling.network import seedling_config
 from tools.seedling.pack import read_pack
 from tools.seedling.text import Speaker, save_tokenizer, train_tokenizer
+
+from ivl.model.internvl import InternVL
+from ivl.model.weights import save_model
 
 SHARD_BYTES = 12 * 2**20
 

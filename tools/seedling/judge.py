@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from tools.seedling.layout import MAX_ITEMS, Catalogue, Mix, Plan, Planner
-from tools.seedling.questions import TEMPLATES, Asker, Exchange
+from tools.seedling.questions import Asker, Exchange
 from tools.seedling.scenes import Painter, batch_plans, cut_tiles
+from tools.seedling.templates import TEMPLATES
 from tools.seedling.text import Speaker
+from torch import Tensor
 
 KINDS = ("food", "name", "exists", "count", "where", "background", "total")
 SHAPES: dict[str, tuple[float, float, float]] = {
@@ -56,7 +56,16 @@ def make_cases(
 ) -> list[Case]:
     """New cases about foods of one style; the foods in turn, so that each comes equally often."""
     rng = random.Random(f"{seed}/{style}/{kind}/{language}")
-    mix = Mix(styles=(style,), style_weights=(1.0,), food_share=1.0, symbol_share=0.0, mixed_styles=0.0, kinds=SHAPES[kind], turned=0.0, flips=False)
+    mix = Mix(
+        styles=(style,),
+        style_weights=(1.0,),
+        food_share=1.0,
+        symbol_share=0.0,
+        mixed_styles=0.0,
+        kinds=SHAPES[kind],
+        turned=0.0,
+        flips=False,
+    )
     planner, asker = Planner(catalogue, mix), Asker(catalogue.things)
     foods = [thing for thing in catalogue.by_style[style] if catalogue.things[thing].is_food]
     cases: list[Case] = []
@@ -73,7 +82,9 @@ def make_cases(
 
 def _show(plan: Plan, thing: int, catalogue: Catalogue, style: int, rng: random.Random) -> None:
     item = plan.scene.items[0]
-    plan.scene = type(plan.scene)(items=(type(item)(thing=thing, x=item.x, y=item.y),), background=plan.scene.background)
+    plan.scene = type(plan.scene)(
+        items=(type(item)(thing=thing, x=item.x, y=item.y),), background=plan.scene.background
+    )
     plan.sprites = [rng.choice(catalogue.by_style[style][thing])]
 
 
@@ -115,7 +126,13 @@ Answer = Callable[[Tensor, list[str]], list[str]]
 
 
 def judge(
-    answer: Answer, painter: Painter, catalogue: Catalogue, styles: dict[str, int], number: int, seed: int, kinds: tuple[str, ...] = KINDS
+    answer: Answer,
+    painter: Painter,
+    catalogue: Catalogue,
+    styles: dict[str, int],
+    number: int,
+    seed: int,
+    kinds: tuple[str, ...] = KINDS,
 ) -> list[Result]:
     """`number` cases for each kind and style, half in each language, on canvases of one tile."""
     results = []

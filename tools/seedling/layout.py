@@ -9,7 +9,6 @@ import random
 from dataclasses import dataclass, field
 
 import numpy as np
-
 from tools.seedling.colours import NAMES, draw_colour
 from tools.seedling.questions import Item, Scene
 from tools.seedling.vocabulary import FLIPPABLE, Thing
@@ -123,7 +122,9 @@ class Planner:
 
     def _like(self, thing: int, style: int, rng: random.Random) -> int:
         """A thing of the same subgroup that the style draws, or any other."""
-        near = [idx for idx in self.near[self.catalogue.things[thing].subgroup] if idx in self.catalogue.by_style[style]]
+        near = [
+            idx for idx in self.near[self.catalogue.things[thing].subgroup] if idx in self.catalogue.by_style[style]
+        ]
         return rng.choice(near) if len(near) > 1 else self._thing(style, rng)
 
     def _choose_things(self, style: int, rng: random.Random) -> list[int]:
@@ -215,9 +216,7 @@ def place_boxes(number: int, size: tuple[int, int], rng: random.Random) -> list[
         scale *= 0.9
 
 
-def _try_place(
-    sides: list[float], size: tuple[int, int], rng: random.Random
-) -> list[tuple[float, float, float]]:
+def _try_place(sides: list[float], size: tuple[int, int], rng: random.Random) -> list[tuple[float, float, float]]:
     """Each square at a free random spot; empty if one found none in 25 tries."""
     boxes: list[tuple[float, float, float]] = []
     for side in sides:

@@ -9,11 +9,11 @@ import math
 
 import torch
 import torch.nn.functional as F
-from ivl.model.config import InternVLConfig, RopeConfig, TextConfig, VisionConfig
-from ivl.model.internvl import InternVL
+from tools.seedling.stream import MAX_TILES, SLOTS
 from torch import Tensor, nn
 
-from tools.seedling.stream import MAX_TILES, SLOTS
+from ivl.model.config import InternVLConfig, RopeConfig, TextConfig, VisionConfig
+from ivl.model.internvl import InternVL
 
 
 def seedling_config(vocab_size: int, image_token_id: int, tiny: bool = False) -> InternVLConfig:
@@ -115,7 +115,7 @@ def vision_loss(
     cover: (B, N, K, P) share of each patch that each thing covers. centres: (B, N, K, 2) in patches, in each tile's
     own frame. things: (B, K), -1 where there is none.
     """
-    batch, tiles, num_items, num_patches = cover.shape
+    batch, tiles, _, num_patches = cover.shape
     side = math.isqrt(num_patches)
     features, place = heads(patches)
     owner_cover, owner = cover.flatten(0, 1).max(1)  # (B*N, P)
@@ -124,7 +124,9 @@ def vision_loss(
     token_loss = F.cross_entropy(heads.thing(features[shown]).float(), target[shown], label_smoothing=0.05)
     # A thing as a whole: the mean of its patches, over all tiles of the scene.
     weight = cover.permute(0, 2, 1, 3).flatten(2)  # (B, K, N*P)
-    pooled = torch.einsum("bkp,bpc->bkc", weight.to(features.dtype), features.unflatten(0, (batch, tiles)).flatten(1, 2))
+    pooled = torch.einsum(
+        "bkp,bpc->bkc", weight.to(features.dtype), features.unflatten(0, (batch, tiles)).flatten(1, 2)
+    )
     present = things >= 0
     pooled = pooled[present] / weight.sum(-1)[present].clamp_min(1e-3)[:, None].to(features.dtype)
     logits = heads.thing(pooled).float()
@@ -140,7 +142,12 @@ def vision_loss(
     offset_loss = F.smooth_l1_loss(place[..., 1:].float()[shown], offsets[shown] / side * 4)
     loss = token_loss + item_loss + 0.5 * centre_loss + 0.5 * offset_loss
     right = (logits.argmax(-1) == things[present]).float().mean()
-    return loss, {"token": token_loss.detach(), "item": item_loss.detach(), "accuracy": right, "centre": centre_loss.detach()}
+    return loss, {
+        "token": token_loss.detach(),
+        "item": item_loss.detach(),
+        "accuracy": right,
+        "centre": centre_loss.detach(),
+    }
 
 
 def centres_in_tiles(boxes: Tensor, size: tuple[int, int], grid: tuple[int, int], side: int) -> Tensor:

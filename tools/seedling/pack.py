@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
 from tools.seedling.vocabulary import Thing, things_from_json
 
 

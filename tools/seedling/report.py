@@ -10,9 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-
 from tools.seedling.judge import Result
+from torch import Tensor, nn
 
 
 class Report:
@@ -57,7 +56,9 @@ class Report:
             memory = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
             text = " ".join(f"{name} {value:.4f}" for name, value in values.items())
             self.say(f"{phase} {text} | {rate:.0f} pictures/s, {pace:.0f} ms a step, {memory:.1f} GiB")
-            self.curve.append({"phase": phase, "second": round(now, 1), "pictures_per_second": round(rate, 1), **values})
+            self.curve.append(
+                {"phase": phase, "second": round(now, 1), "pictures_per_second": round(rate, 1), **values}
+            )
             self.last_line, self.pictures, self.steps = now, 0, 0
         if now - self.last_probe >= self.probe_every:
             text = probe()
@@ -81,7 +82,7 @@ class Report:
             "device": gpu,
             "torch": torch.__version__,
             "command": " ".join(["python -m tools.seedling.train", *sys.argv[1:]]),
-            "commit": _commit(),
+            "commit": current_commit(),
             "seconds": round(self.elapsed(), 1),
             "pictures": self.total_pictures,
             "settings": {name: str(value) for name, value in asdict(settings).items()},  # type: ignore[call-overload]
@@ -117,7 +118,8 @@ class Clock:
         return f"({text})" if text else ""
 
 
-def _commit() -> str:
+def current_commit() -> str:
+    """Of the checkout that runs; "unknown" outside of one."""
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from ivl.processing.tiling import IMAGENET_MEAN, IMAGENET_STD
-from torch import Tensor
-
 from tools.seedling.augment import augment, blur
 from tools.seedling.compose import Drawing, compose, cover
 from tools.seedling.layout import GRADIENT, MAX_ITEMS, MOTLEY, NOISE, STRIPES, Plan
+from torch import Tensor
+
+from ivl.processing.tiling import IMAGENET_MEAN, IMAGENET_STD
 
 TILE = 448
 
@@ -45,7 +45,9 @@ class PlanBatch:
     """(B, 2, 3)"""
 
     def to(self, device: torch.device) -> "PlanBatch":
-        moved = {name: value.to(device, non_blocking=True) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        moved = {
+            name: value.to(device, non_blocking=True) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
         return PlanBatch(size=self.size, grid=self.grid, **moved)
 
 

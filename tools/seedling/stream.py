@@ -13,21 +13,39 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ivl.processing.tiling import choose_grid
-from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
-
 from tools.seedling.layout import Plan, Planner
 from tools.seedling.questions import Asker, Exchange
 from tools.seedling.scenes import PlanBatch, batch_plans
 from tools.seedling.text import Slot, Speaker
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from ivl.processing.tiling import choose_grid
 
 SLOTS = (32, 32, 32, 32, 32, 32, 32, 32, 72)
 """Tokens of each branch; the last holds long answers and second turns."""
 MAX_TILES = 6
 
-SINGLE = {"name": 6.0, "exists": 4.5, "is": 1.5, "total": 0.3, "count": 0.7, "background": 0.6, "colour": 0.6, "where": 0.7}
-SEVERAL = {"exists": 5.0, "count": 6.0, "total": 0.6, "background": 0.3, "colour": 0.5, "where": 1.2, "at": 1.5, "name": 1.0}
+SINGLE = {
+    "name": 6.0,
+    "exists": 4.5,
+    "is": 1.5,
+    "total": 0.3,
+    "count": 0.7,
+    "background": 0.6,
+    "colour": 0.6,
+    "where": 0.7,
+}
+SEVERAL = {
+    "exists": 5.0,
+    "count": 6.0,
+    "total": 0.6,
+    "background": 0.3,
+    "colour": 0.5,
+    "where": 1.2,
+    "at": 1.5,
+    "name": 1.0,
+}
 LONG = {"all": 1.0, "describe": 1.0, "turns": 1.0}
 WEIGHTS = {"exists": 2.0, "is": 2.0, "count": 2.0, "name": 1.5}
 """How much an answer of a kind counts in the loss; others 1."""

@@ -10,14 +10,26 @@ from functools import lru_cache
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-
-from tools.seedling.questions import COLOURS, PLACES, TEMPLATES, Exchange, article
+from tools.seedling.questions import Exchange, article
+from tools.seedling.templates import COLOURS, PLACES, TEMPLATES
 from tools.seedling.vocabulary import Thing, plural
 
 SYSTEM = "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
 """The official system message of internlm2-chat."""
 FIRST = ("<unk>", "<s>", "</s>")
-LAST = ("<|im_end|>", "<|im_start|>", "<img>", "</img>", "<IMG_CONTEXT>", "<quad>", "</quad>", "<ref>", "</ref>", "<box>", "</box>")
+LAST = (
+    "<|im_end|>",
+    "<|im_start|>",
+    "<img>",
+    "</img>",
+    "<IMG_CONTEXT>",
+    "<quad>",
+    "</quad>",
+    "<ref>",
+    "</ref>",
+    "<box>",
+    "</box>",
+)
 MERGED_SIZE = 2304
 """Vocabulary size, all special tokens included."""
 
@@ -59,7 +71,14 @@ def _corpus(things: list[Thing]) -> list[str]:
         for templates in kind.values():
             lines += [part for text in templates for part in text.replace("{p}", "{n}").split("{n}")] * 40
     lines += [*COLOURS, *COLOURS.values(), *PLACES, *PLACES.values(), "Yes", "No", "有", "没有", "是", "不是"] * 100
-    lines += [f" {number}" for number in range(10)] * 20 + ["The picture shows", " on a", " background.", " and", ", ", "、"] * 40
+    lines += [f" {number}" for number in range(10)] * 20 + [
+        "The picture shows",
+        " on a",
+        " background.",
+        " and",
+        ", ",
+        "、",
+    ] * 40
     for thing in things:
         weight = 30 if thing.is_food else 4 if thing.group in (3, 5, 6, 7) else 1
         english = thing.english

@@ -7,102 +7,45 @@ Two phases share the budget: the tower learns to see (which thing is on which pa
 answer. Both learning rates follow the clock, so the run ends on time on any machine.
 """
 
-import argparse
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from ivl.model.connector import pixel_shuffle
-from ivl.model.internvl import InternVL
+from tools.seedling.folder import write_folder
+from tools.seedling.judge import Greedy, judge, summarise
+from tools.seedling.layout import Planner
+from tools.seedling.mixture import catalogue_of, training_mix
+from tools.seedling.network import (
+    BranchAttention,
+    Heads,
+    branch_bias,
+    branch_positions,
+    centres_in_tiles,
+    initialise,
+    seedling_config,
+    vision_loss,
+)  # fmt: skip
+from tools.seedling.optim import Average, Optimiser
+from tools.seedling.pack import read_pack
+from tools.seedling.report import Clock, Report
+from tools.seedling.scenes import Painter, cover_maps, cut_tiles, normalise
+from tools.seedling.settings import Settings, read_settings
+from tools.seedling.stream import Batch, Sizes, Stream
+from tools.seedling.text import Speaker, train_tokenizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from tools.seedling.colours import dominant_colours, mean_colours
-from tools.seedling.folder import write_folder
-from tools.seedling.judge import Greedy, judge, summarise
-from tools.seedling.layout import Catalogue, Mix, Planner
-from tools.seedling.network import (
-    BranchAttention, Heads, branch_bias, branch_positions, centres_in_tiles, initialise, seedling_config, vision_loss,
-)  # fmt: skip
-from tools.seedling.optim import Average, Optimiser
-from tools.seedling.pack import Pack, read_pack
-from tools.seedling.report import Clock, Report
-from tools.seedling.scenes import Painter, cover_maps, cut_tiles, normalise
-from tools.seedling.stream import Batch, Sizes, Stream
-from tools.seedling.text import Speaker, train_tokenizer
-
-STYLE_WEIGHTS = {
-    "noto": 1.0, "noto-v1": 1.0, "twemoji": 1.1, "fluent-emoji": 0.9, "fluent-emoji-flat": 1.1, "emojione": 1.0,
-    "emojione-v1": 0.9, "streamline-emojis": 0.7, "emojione-monotone": 0.3, "fluent-emoji-high-contrast": 0.3,
-    "twemoji-outlined": 0.8, "fluent-emoji-flat-outlined": 0.8, "emojione-outlined": 0.6, "noto-outlined": 0.5,
-    "noto-v1-outlined": 0.5,
-}  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """One run."""
-
-    pack: Path
-    out: Path
-    minutes: float
-    device: str
-    seeing: float
-    """Share of the training time that goes to the first phase."""
-    lr: float
-    workers: int
-    tiles: int
-    """Tiles per batch of the first phase; the second has half."""
-    cases: int
-    """Questions per kind and style of the final evaluation."""
-    seed: int
-    compile: bool
-    profile: bool
-    tiny: bool
+from ivl.model.connector import pixel_shuffle
+from ivl.model.internvl import InternVL
 
 
 def main() -> None:
-    settings = read_settings()
+    settings = read_settings(__doc__)
     torch.manual_seed(settings.seed)
     torch.backends.cuda.matmul.allow_tf32 = True
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     Trainer(settings).run()
-
-
-def read_settings() -> Settings:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pack", type=Path, default=Path("out/seedling/pack.npz"))
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=20.0, help="wall time of everything, evaluation included")
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--seeing", type=float, default=0.4)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--workers", type=int, default=14)
-    parser.add_argument("--tiles", type=int, default=840, help="a multiple of 840")
-    parser.add_argument("--cases", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--no-compile", dest="compile", action="store_false")
-    parser.add_argument("--profile", action="store_true", help="say where the time of each phase goes (slows it a little)")
-    parser.add_argument("--tiny", action="store_true", help="a toy size, to try the code on a CPU")
-    return Settings(**vars(parser.parse_args()))
-
-
-def catalogue_of(pack: Pack) -> Catalogue:
-    by_style: list[dict[int, list[int]]] = [{} for _ in pack.styles]
-    for sprite, (style, thing) in enumerate(zip(pack.style_idx.tolist(), pack.thing_idx.tolist(), strict=True)):
-        by_style[style].setdefault(thing, []).append(sprite)
-    return Catalogue(
-        things=pack.things, by_style=tuple(by_style), colours=dominant_colours(pack.sprites), means=mean_colours(pack.sprites)
-    )
-
-
-def training_mix(pack: Pack, food_share: float, symbol_share: float) -> Mix:
-    styles = tuple(pack.trained_styles)
-    weights = tuple(STYLE_WEIGHTS[pack.styles[style]] for style in styles)
-    return Mix(styles=styles, style_weights=weights, food_share=food_share, symbol_share=symbol_share)
 
 
 class Trainer:
@@ -124,8 +67,12 @@ class Trainer:
         self.heads = Heads(self.config.vision.hidden_size, len(self.pack.things)).to(self.device)
         self.report.say(f"{len(self.pack.sprites)} sprites, vocabulary {tokenizer.get_vocab_size()}")
         self.report.say(f"{sum(p.numel() for p in self.model.parameters()) / 1e6:.2f}M parameters")
-        self.see = torch.compile(self.model.vision_model, dynamic=False) if settings.compile else self.model.vision_model
-        self.read = torch.compile(self.model.language_model, dynamic=False) if settings.compile else self.model.language_model
+        self.see = (
+            torch.compile(self.model.vision_model, dynamic=False) if settings.compile else self.model.vision_model
+        )
+        self.read = (
+            torch.compile(self.model.language_model, dynamic=False) if settings.compile else self.model.language_model
+        )
         self.layouts: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
     def run(self) -> None:
@@ -144,7 +91,10 @@ class Trainer:
         average = self._talk(talking, 60 * settings.minutes - reserve - self.report.elapsed())
         average.swap()
         self.report.say(f"writing and judging {self.clock.text()}")
-        torch.save({name: value.to(torch.bfloat16).cpu() for name, value in self.model.state_dict().items()}, settings.out / "final.pt")
+        torch.save(
+            {name: value.to(torch.bfloat16).cpu() for name, value in self.model.state_dict().items()},
+            settings.out / "final.pt",
+        )
         self._judge(settings.cases, quick=False)
         write_folder(self.model, self.speaker.tokenizer, self.settings.out / "seedling")
 
@@ -232,14 +182,17 @@ class Trainer:
 
     def _conversation(self, batch: Batch, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of all answers of a batch, and the share of their tokens that are predicted right."""
-        assert batch.ids is not None and batch.weights is not None, "the stream has no questions"
+        assert batch.ids is not None, "the stream has no questions"
+        assert batch.weights is not None, "the questions have no weights"
         config, language = self.config, self.model.language_model
         ids, weights = batch.ids.to(self.device).long(), batch.weights.to(self.device).float()
         rows = len(ids)
         shuffled = pixel_shuffle(patches, config.shuffle_factor, config.ps_version)
         features = self.model.connector(shuffled).reshape(rows, -1, config.text.hidden_size)
         prefix, bias, cos, sin = self._layout(features.shape[1])
-        opening, closing = (language.embed_tokens(part).expand(rows, -1, -1) for part in prefix.split([len(prefix) - 1, 1]))
+        opening, closing = (
+            language.embed_tokens(part).expand(rows, -1, -1) for part in prefix.split([len(prefix) - 1, 1])
+        )
         embeds = torch.cat((opening, features.to(opening.dtype), closing, language.embed_tokens(ids)), 1)
         padding = bias.shape[0] - embeds.shape[1]
         embeds = F.pad(embeds, (0, 0, 0, padding))
@@ -281,10 +234,14 @@ class Trainer:
             plans = batch_plans([case.plan for case in cases], (448, 448), (1, 1)).to(self.device)
             with torch.inference_mode(), self._autocast():
                 canvas, drawing = self.painter.paint(plans, strong=False)
-                patches = self.model.vision_model(normalise(cut_tiles(canvas, (1, 1)).flatten(0, 1), self._dtype()))[:, 1:]
+                patches = self.model.vision_model(normalise(cut_tiles(canvas, (1, 1)).flatten(0, 1), self._dtype()))[
+                    :, 1:
+                ]
                 features, _ = self.heads(patches)
                 cover = cover_maps(drawing, plans, self.config.vision.patches_per_side)[:, 0, 0].flatten(-2)
-                pooled = torch.einsum("bp,bpc->bc", cover.to(features.dtype), features) / cover.sum(-1)[:, None].clamp_min(1e-3)
+                pooled = torch.einsum("bp,bpc->bc", cover.to(features.dtype), features) / cover.sum(-1)[
+                    :, None
+                ].clamp_min(1e-3)
                 logits = self.heads.thing(pooled.to(features.dtype)).float()
             foods = torch.tensor([thing.is_food for thing in self.pack.things], device=self.device)
             things = torch.tensor([case.thing for case in cases], device=self.device)
@@ -296,7 +253,11 @@ class Trainer:
     def _judge(self, number: int, quick: bool) -> str:
         """Ask about new scenes; the full judgement goes into metrics.json."""
         held_out = {self.pack.styles[idx]: idx for idx in self.pack.held_out_styles}
-        trained = {name: idx for name, idx in zip(self.pack.styles, range(len(self.pack.styles)), strict=True) if not self.pack.held_out[idx]}
+        trained = {
+            name: idx
+            for name, idx in zip(self.pack.styles, range(len(self.pack.styles)), strict=True)
+            if not self.pack.held_out[idx]
+        }
         plain = {name: idx for name, idx in trained.items() if "outlined" not in name}
         some = {"twemoji": trained["twemoji"], "fluent-emoji": trained["fluent-emoji"]}
         answer = Greedy(self.model, self.speaker)
@@ -307,7 +268,11 @@ class Trainer:
             rounds = [(held_out, number, main), (plain, few, (*main, "name"))]
             rounds.append((held_out, few, ("name", "where", "background", "total")))
         with self._autocast():
-            results = [r for chosen, n, kinds in rounds for r in judge(answer, self.painter, self.catalogue, chosen, n, 11, kinds)]
+            results = [
+                r
+                for chosen, n, kinds in rounds
+                for r in judge(answer, self.painter, self.catalogue, chosen, n, 11, kinds)
+            ]
         table = summarise(results, tuple(held_out))
         text = "; ".join(f"{kind} " + " ".join(f"{k} {v:.3f}" for k, v in row.items()) for kind, row in table.items())
         if not quick:

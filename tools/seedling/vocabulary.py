@@ -105,7 +105,14 @@ def plural(name: str) -> str:
 
 def _plural_word(word: str) -> str:
     last = word.split(" ")[-1]
-    irregular = {"mouse": "mice", "knife": "knives", "leaf": "leaves", "wolf": "wolves", "goose": "geese", "tooth": "teeth"}
+    irregular = {
+        "mouse": "mice",
+        "knife": "knives",
+        "leaf": "leaves",
+        "wolf": "wolves",
+        "goose": "geese",
+        "tooth": "teeth",
+    }
     if last in irregular:
         return word.removesuffix(last) + irregular[last]
     if last in {"tomato", "potato"} or last.endswith(("ch", "sh", "x", "ss")):

