@@ -77,6 +77,14 @@ def test_it_holds_fewer_modules_and_no_other_numbers() -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) == before
 
 
+def test_wide_weights_are_stored_by_columns() -> None:
+    layer = apply_fused(make_model()).language_model.layers[0]
+    assert layer.mlp.weight.shape == (2 * 64, 48)
+    assert layer.mlp.weight.stride() == (1, 2 * 64)
+    assert layer.attention.weight.shape == ((6 + 2 + 2) * 8, 48)
+    assert layer.attention.weight.stride() == (1, (6 + 2 + 2) * 8)
+
+
 def test_float32_on_a_cpu_is_packed() -> None:
     model = apply_fused(make_model().float())
     assert count(model, PackedLinear) == 1 + 6 * 2 + 2  # patches, layers, connector

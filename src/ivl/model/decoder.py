@@ -109,7 +109,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     A CPU's BLAS leaves a product with a single row to one core but shares out a batch of products: so the row
     meets a large weight in as many parts as there are threads, 1.6 times as fast on two cores.
     """
-    parts = _parts(x, weight)
+    parts = _num_parts(x, weight)
     if parts == 1:
         return F.linear(x, weight, bias)
     row = x.view(1, 1, -1).expand(parts, 1, -1)
@@ -117,11 +117,12 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return out if bias is None else out + bias
 
 
-def _parts(x: Tensor, weight: Tensor) -> int:
-    """How many parts of `weight` to share out; 1 where torch's own product is as quick."""
-    # 16-bit types have kernels that use all cores. Below 2**22 numbers, about a millisecond of work, it is not
-    # worth waiting for another core, which may be busy.
-    if not x.is_cpu or x.numel() != x.shape[-1] or x.dtype.itemsize < 4 or weight.numel() < 2**22:
-        return 1
-    threads = torch.get_num_threads()
+# Numbers in a weight, about a millisecond of work: less is not worth waiting for another core, maybe a busy one.
+_WORTH_SHARING = 2**22
+
+
+def _num_parts(x: Tensor, weight: Tensor) -> int:
+    """Into how many parts to cut `weight`; 16-bit types have kernels that use all cores by themselves."""
+    is_row = x.is_cpu and x.numel() == x.shape[-1] and x.dtype.itemsize >= 4
+    threads = torch.get_num_threads() if is_row and weight.numel() >= _WORTH_SHARING else 1
     return threads if len(weight) % threads == 0 else 1
