@@ -150,7 +150,8 @@ def _storable_parameters(model: InternVL) -> dict[str, Tensor]:
     other = sorted(parameters.keys() ^ wanted.keys())
     if other:
         raise CheckpointError(
-            f"the model's parameters are not those of its configuration ({other[0]}): merge adapters first"
+            f"the model's parameters are not those of its configuration ({other[0]}): merge adapters first, "
+            "and save before apply_fused"
         )
     for name, tensor in parameters.items():
         if tuple(tensor.shape) != wanted[name]:

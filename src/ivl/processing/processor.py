@@ -212,5 +212,5 @@ def _check_length(num_tokens: int, max_length: int | None) -> None:
     if max_length is not None and num_tokens > max_length:
         raise ContextLengthError(
             f"the prompt has {num_tokens} tokens or more, but at most {max_length} fit: "
-            "shorten the text, send fewer images, or lower max_tiles"
+            "shorten the text, send fewer images, lower max_tiles, or raise session_len"
         )
