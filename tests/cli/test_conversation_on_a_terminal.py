@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, str(FAKE), *args],
             stdin=screen, stdout=screen, stderr=screen, start_new_session=True, env=environment,
+            # A test run in the background ignores Ctrl-C, and so would what it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         os.close(screen)
         self.shown = ""
