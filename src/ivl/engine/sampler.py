@@ -38,7 +38,8 @@ class Sampler:
         shaped = self._shape(logits)
         token_id = int(shaped.argmax()) if self.params.temperature == 0 else self._draw(shaped)
         self.num_generated += 1
-        self._seen[token_id] = True
+        if self.params.repetition_penalty != 1.0:
+            self._seen[token_id] = True
         return token_id, self._logprob(logits, token_id)
 
     def _shape(self, logits: Tensor) -> Tensor:
