@@ -4,6 +4,7 @@
     ├── SettingsError        a setting (GenerationConfig, EngineConfig, a command's option) has a bad value
     ├── ConfigError          a config.json cannot be understood
     ├── CheckpointError      weights are missing, damaged, of another shape, or in a format we refuse
+    ├── AdapterError         an adapter is missing, damaged, or does not fit the model
     ├── TokenizerError       tokenizer files are missing or damaged
     ├── HubError             a model could not be fetched
     ├── InputError           what a person asked cannot be done
@@ -17,6 +18,7 @@ Messages are one line: what was wrong, the value got, what is allowed, what to d
 """
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -37,6 +39,10 @@ class ConfigError(IvlError, ValueError):
 
 class CheckpointError(IvlError):
     """Weights are missing, damaged, of another shape, or in a format that is refused."""
+
+
+class AdapterError(IvlError):
+    """An adapter is missing, damaged, or does not fit the model."""
 
 
 class TokenizerError(IvlError):
@@ -76,3 +82,14 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     names = sorted(allowed)
     close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {close[0]!r}?" if close else "allowed: " + ", ".join(names)
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: at most 80 characters, in a moment, no address."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = 80
+    try:
+        text = short.repr(value)
+    except (ValueError, RecursionError):  # an integer of more digits than Python writes out
+        return f"<{type(value).__name__}>"
+    return f"<{type(value).__name__}>" if " at 0x" in text else text[:80]
