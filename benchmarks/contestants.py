@@ -6,6 +6,7 @@ All are given pixels and token ids ready-made and compute logits for the last to
 when a token's id is in Python's hands, which is when a server could send it.
 """
 
+import hashlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,9 +17,11 @@ from typing import Any
 import torch
 from stand_in import Prompt
 
-from ivl.engine import PlainEngine, Request, SamplingParams
+from ivl.engine import EngineCore, Request, SamplingParams, TokenOutput
+from ivl.errors import IvlError
 from ivl.model.fused import apply_fused
 from ivl.model.internvl import InternVL
+from ivl.model.quantized import apply_int8
 from ivl.model.weights import save_model
 from ivl.types import EngineConfig
 
@@ -38,19 +41,54 @@ Contestant = Callable[[Prompt, int], Answer]
 
 
 def ivl_engine(model: InternVL) -> Contestant:
-    """The engine behind `ivl.pipeline`. It fuses `model`: who else wants the weights takes them before."""
-    engine = PlainEngine(apply_fused(model), EngineConfig(session_len=32768))
+    """The engine behind `ivl.pipeline`, without its thread and with its caches off, as rounds repeat their prompts.
+
+    It fuses `model`: who else wants the weights takes them before.
+    """
+    return engine_contestant(make_core(model))
+
+
+def make_core(model: InternVL, quantization: str | None = None) -> EngineCore:
+    """An engine whose caches are off; it fuses `model`."""
+    config = EngineConfig(session_len=8192, enable_prefix_caching=False, vision_cache_bytes=0, device="cpu")
+    model = apply_fused(model)
+    return EngineCore(apply_int8(model) if quantization == "int8" else model, config)
+
+
+def engine_contestant(core: EngineCore) -> Contestant:
+    """One request at a time."""
 
     def answer(prompt: Prompt, new_tokens: int) -> Answer:
-        sampling = SamplingParams(max_new_tokens=new_tokens)
-        request = Request(input_ids=prompt.input_ids, pixel_values=prompt.pixel_values, sampling=sampling)
         stamps, token_ids = [time.perf_counter()], []
-        for output in engine.generate(request):
-            token_ids.append(output.token_id)
-            stamps.append(time.perf_counter())
+        core.add(request(prompt, new_tokens))
+        while core.has_work:
+            for _, output in core.step():
+                token_ids.append(token_of(output))
+                stamps.append(time.perf_counter())
         return _answer(token_ids, stamps)
 
     return answer
+
+
+def request(prompt: Prompt, new_tokens: int) -> Request:
+    """A prompt as the engine takes it: greedy, with no end token.
+
+    Tiles of noise are told apart by their first pixels: the engine need not read all of them.
+    """
+    digests = tuple(hashlib.sha256(tile.flatten()[:64].numpy().tobytes()).digest() for tile in prompt.pixel_values)
+    return Request(
+        input_ids=prompt.input_ids,
+        pixel_values=prompt.pixel_values,
+        tile_digests=digests,
+        sampling=SamplingParams(max_new_tokens=new_tokens),
+    )
+
+
+def token_of(output: TokenOutput | IvlError) -> int:
+    """The token's id; raises the error of a request that failed."""
+    if isinstance(output, IvlError):
+        raise output
+    return output.token_id
 
 
 def transformers_model(model: InternVL) -> Any:

@@ -14,12 +14,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 from contestants import Answer, Contestant
 from stand_in import Prompt
+
+import ivl._version
 
 
 @dataclass(kw_only=True)
@@ -83,8 +85,8 @@ class Circumstances:
     commit: str
 
 
-def circumstances() -> Circumstances:
-    """Of this process, now."""
+def circumstances(commit: str | None = None) -> Circumstances:
+    """Of this process, now; `commit` where git cannot tell it."""
     names = ("torch", "transformers", "ivl")
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Circumstances(
@@ -93,9 +95,9 @@ def circumstances() -> Circumstances:
         threads=torch.get_num_threads(),
         memory_gib=round(pages / 2**30, 1),
         load_before=round(os.getloadavg()[0], 2),
-        versions={"python": platform.python_version()} | {name: version(name) for name in names},
+        versions={"python": platform.python_version()} | {name: _version(name) for name in names},
         command=shlex.join(["python", *sys.argv]),
-        commit=_commit(),
+        commit=commit or _commit(),
     )
 
 
@@ -125,6 +127,13 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed else "")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ivl._version.__version__ if package == "ivl" else "not installed"
 
 
 def _git(*words: str) -> str:

@@ -7,7 +7,7 @@ that answers are not one token over and over, so that equal answers mean somethi
 As in the release: tiles of 448 pixels, patches of 14, 256 image tokens a tile, grouped heads of 64.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -37,6 +37,19 @@ def make_config(decoder: Decoder = "internlm2") -> InternVLConfig:
             rope=RopeConfig(theta=1e6),
         ),
         image_token_id=IMAGE_TOKEN,
+    )
+
+
+def make_large_config(decoder: Decoder = "internlm2") -> InternVLConfig:
+    """InternViT of 12 layers, 768 wide; a decoder of 16 layers, 1024 wide, 16 query and 8 key-value heads.
+
+    296 million parameters: 86 in the vision model, 4 in the connector, 206 in the decoder.
+    """
+    small = make_config(decoder)
+    return replace(
+        small,
+        vision=replace(small.vision, hidden_size=768, num_heads=12, intermediate_size=3072),
+        text=replace(small.text, hidden_size=1024, num_layers=16, num_heads=16, num_kv_heads=8, intermediate_size=2816),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,18 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import cpu_concurrent
 import cpu_vs_transformers as script
+import gpu_course
+import gpu_workloads
 from contestants import Answer, Contestant, transformers_model
+from gpu_course import Course
 from measuring import circumstances, pairwise_ratio, take_turns, write_result
 from stand_in import Prompt, make_config, make_model, make_prompt
 
+from ivl.explain.ceilings import Ceilings
 from ivl.model.config import InternVLConfig
+from ivl.model.family import FAMILY
 from ivl.model.internvl import InternVL
 
 
@@ -92,3 +99,98 @@ def test_other_tokens_are_no_comparison(theirs: list[int], place: str) -> None:
 
 def test_pairs_outweigh_a_busy_moment() -> None:
     assert pairwise_ratio([1.0, 8.0, 1.0], [2.0, 16.0, 2.0]) == 0.5
+
+
+def test_many_at_once_beside_many_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_concurrent, "make_large_config", small)
+    words = ["--models", "287M", "--requests", "3", "--new-tokens", "4", "--rounds", "2", "--repeats", "1", "--threads"]
+    result = cpu_concurrent.main([*words, "2", "--out", str(tmp_path / "result.json")])
+    (model,) = result.models
+    many = model.concurrent
+    assert (many.requests, many.new_tokens, many.different_answers) == (3, 4, 0)
+    ratios = [theirs / ours for theirs, ours in zip(many.theirs_s, many.ours_s, strict=True)]
+    assert many.speedup == sum(ratios) / 2
+    assert model.single.prompt_tokens == 4 + 50
+    assert model.quantized is not None
+    assert len(model.quantized.int8_tokens_per_s) == len(model.quantized.float32_tokens_per_s) == 1
+    written = json.loads((tmp_path / "result.json").read_text("utf-8"))
+    assert written["models"][0]["concurrent"]["speedup"] == many.speedup
+    assert written["circumstances"]["commit"]
+
+
+def test_other_answers_are_counted_and_many_are_no_comparison() -> None:
+    prompts = [make_prompt(small(), tiles=1, text_tokens=2, seed=seed) for seed in range(8)]
+
+    def side(wrong: int) -> cpu_concurrent.Batch:
+        return lambda prompts, new_tokens: [[int(number < wrong)] for number in range(len(prompts))]
+
+    assert cpu_concurrent.compare_batches(side(0), side(1), prompts, 1, rounds=2).different_answers == 2
+    with pytest.raises(RuntimeError, match="4 of 16 answers differ"):
+        cpu_concurrent.compare_batches(side(0), side(2), prompts, 1, rounds=2)
+
+
+TINY = ["--shape", "tiny", "--device", "cpu", "--dtype", "float32", "--new-tokens", "3", "--limit-s", "0"]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ceilings are measured in no time, pictures are as small as the tiles, and threads do not wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    rates = Ceilings(product_flop_per_s=1e12, read_bytes_per_s=1e12, copy_bytes_per_s=1e12)
+    monkeypatch.setattr(gpu_workloads, "measure_ceilings", lambda device, dtype: rates)
+    monkeypatch.setattr(gpu_course, "LARGE", (224, 168))
+    monkeypatch.setattr(gpu_course, "MEDIUM", (168, 112))
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_every_workload_runs_for_both(quick: None, tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    result = gpu_workloads.main([*TINY, "--requests", "2", "3", "--out", str(out)])
+    assert result.failures == []
+    names = {name: [done.workload for done in result.measured if done.contestant == name] for name in BOTH}
+    starts = [f"first token, {tiles} tiles, from {start}" for tiles in (13, 1) for start in STARTS]
+    common = ["vision 13", "vision 52", *starts, "decode, context 102", "throughput 2, from tensors"]
+    assert set(names["transformers"]) == {*common, "throughput 2, from pictures"}
+    assert set(names["ivl"]) == {*names["transformers"], "throughput 3, from tensors", "throughput 3, from pictures"}
+    for done in result.measured:
+        assert done.floor_s > 0
+        assert done.share == done.floor_s / done.median_s
+        assert done.best_s <= done.median_s
+    written = json.loads(out.read_text("utf-8"))
+    assert len(written["measured"]) == len(result.measured)
+    assert written["ceilings"]["read_bytes_per_s"] == 1e12
+
+
+BOTH, STARTS = ("ivl", "transformers"), ("tensors", "picture", "jpeg")
+
+
+def test_one_failure_does_not_lose_the_others(quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> float:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(gpu_workloads.Ivl, "answer_all", fail)
+    words = ["--contestant", "ivl", "--only", "throughput", "--requests", "2", "--out", str(tmp_path / "gpu.json")]
+    result = gpu_workloads.main([*TINY, *words])
+    assert [failure.workload for failure in result.failures] == ["throughput 2, from tensors"]
+    assert "RuntimeError" in result.failures[0].error
+    assert "out of memory" in result.failures[0].error
+    assert [done.workload for done in result.measured] == ["throughput 2, from pictures"]
+
+
+def test_the_workloads_are_the_published_ones() -> None:
+    ceilings = Ceilings(product_flop_per_s=788e12, read_bytes_per_s=3051e9, copy_bytes_per_s=3000e9)
+    course = Course(
+        contestant=None, config=FAMILY["InternVL2-2B"], ceilings=ceilings, device="cpu", dtype=torch.bfloat16,
+        new_tokens=128, requests=(64, 256), is_quick=False,
+    )  # fmt: skip
+    floors = {workload.name: workload for workload in course.workloads()}
+    assert floors["vision 13"].floor_s == pytest.approx(12.05e-3, rel=2e-3)
+    assert floors["vision 52"].floor_s == pytest.approx(48.2e-3, rel=2e-3)
+    assert floors["first token, 13 tiles, from tensors"].floor_s == pytest.approx(26.4e-3, rel=2e-3)
+    assert floors["first token, 1 tiles, from jpeg"].floor_s == pytest.approx(2.11e-3, rel=1e-2)
+    decode = floors["decode, context 3378"]
+    assert decode.floor_s / decode.amount == pytest.approx(1.225e-3, rel=2e-3)
+    assert floors["throughput 64, from tensors"].floor_s == pytest.approx(1.54, rel=5e-3)
+    assert floors["throughput 256, from pictures"].floor_s == pytest.approx(5.75, rel=5e-3)

@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 
 import ivl
-from ivl.engine import PlainEngine
+from ivl.engine import EngineCore
 from ivl.errors import ContextLengthError, EngineError, PromptError, SettingsError
 from ivl.session import Pipeline
-from ivl.session.pipeline import choose_device, choose_dtype, is_batch
+from ivl.session.answer import AnswerStream, AnswerText, join, make_request, sampling_params
+from ivl.session.pipeline import is_batch
 from parity import tiny
 
 GREEDY = ivl.GenerationConfig(max_new_tokens=24, ignore_eos=True)
@@ -79,18 +80,13 @@ def test_the_stream_is_the_answer_in_pieces(pipe: Pipeline) -> None:
 
 
 def test_an_end_token_ends_the_answer_and_is_no_text(pipe: Pipeline) -> None:
-    case = golden("stop_on_eos")
-    processor = pipe.processor
-    before = processor.serving_stop_token_ids
-    processor.serving_stop_token_ids = frozenset({case["eos_token_id"]})
-    try:
-        ids = torch.tensor(golden("gen_1img_1tile")["input_ids"])
-        inputs = ivl.ModelInputs(input_ids=ids, pixel_values=tiny.pixels("a"))
-        from ivl.session.answer import join, stream_answer
-
-        response = join(list(stream_answer(pipe.engine, processor, inputs, replace(GREEDY, ignore_eos=False))))
-    finally:
-        processor.serving_stop_token_ids = before
+    case, processor = golden("stop_on_eos"), pipe.processor
+    ids = torch.tensor(golden("gen_1img_1tile")["input_ids"])
+    sampling = replace(sampling_params(GREEDY, processor), stop_token_ids=frozenset({case["eos_token_id"]}))
+    inputs = ivl.ModelInputs(input_ids=ids, pixel_values=tiny.pixels("a"))
+    tokens = pipe.engine.generate(make_request(inputs, sampling, None, None))
+    text = AnswerText(processor.tokenizer, GREEDY, len(ids), 0)
+    response = join(list(AnswerStream([(tokens, text)])))
     assert list(response.token_ids) == case["generated_ids"]
     assert response.finish_reason == "stop"
     assert response.text == processor.tokenizer.decode(case["generated_ids"][:-1])
@@ -182,9 +178,12 @@ def test_a_closed_pipeline_says_so(tiny_folder: Callable[[str], Path]) -> None:
 
 def test_weights_that_overflow_fail_with_a_reason(tiny_folder: Callable[[str], Path]) -> None:
     pipe = ivl.pipeline(tiny_folder("tiny-qwen2"), engine_config=ivl.EngineConfig(device="cpu"))
-    assert isinstance(pipe.engine, PlainEngine)
-    with torch.no_grad():
-        pipe.engine.model.language_model.norm.weight[0] = torch.inf
+
+    def overflow(core: EngineCore) -> None:
+        with torch.no_grad():
+            core.runner.model.language_model.norm.weight[0] = torch.inf
+
+    pipe.engine.call(overflow)
     with pytest.raises(EngineError, match="not finite"):
         pipe("Hello")
 
@@ -194,15 +193,3 @@ def test_lmdeploys_names_work(tiny_folder: Callable[[str], Path]) -> None:
     assert pipe.session_len == 512
     with pytest.raises(SettingsError, match="same setting"):
         ivl.pipeline(None, None, ivl.EngineConfig(), backend_config=ivl.PytorchEngineConfig())
-
-
-def test_where_and_how_to_run() -> None:
-    assert choose_device("cpu") == "cpu"
-    assert choose_dtype("auto", "cpu") == "float32"
-    assert choose_dtype("auto", "cuda") == "bfloat16"
-    assert choose_dtype("float16", "cuda") == "float16"
-    with pytest.raises(SettingsError, match="device='tpu'"):
-        choose_device("tpu")
-    if not torch.cuda.is_available():
-        with pytest.raises(SettingsError, match="no GPU"):
-            choose_device("cuda:0")

@@ -25,6 +25,7 @@ COMMANDS = {
     "chat": "Ask a model about pictures: one question, or a conversation.",
     "info": "Show what a model is made of, and how it sees a picture.",
     "doctor": "Check what this machine can do, and whether a model is sound.",
+    "bench": "Measure how fast a model runs here, and what share of this device that uses.",
 }
 
 EPILOG = "\b\nExamples:\n  ivl demo\n  ivl chat dinner.jpg -p 'What is on the table?'\n  ivl doctor"

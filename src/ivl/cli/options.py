@@ -1,12 +1,15 @@
 """Options that commands share. Their help is the docstring of the field that they set."""
 
+import ast
+import inspect
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 import click
 
-from ivl.types import EngineConfig, GenerationConfig, field_help
+from ivl.types import EngineConfig, GenerationConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Config = TypeVar("Config", GenerationConfig, EngineConfig)
@@ -20,12 +23,17 @@ _GENERATION: tuple[tuple[str, str, type], ...] = (
     ("--repetition-penalty", "repetition_penalty", float),
     ("--seed", "random_seed", int),
     ("--stop", "stop_words", str),
+    ("--bad-word", "bad_words", str),
+    ("--choice", "choice", str),
+    ("--regex", "regex", str),
 )
 _ENGINE: tuple[tuple[str, str, type], ...] = (
     ("--device", "device", str),
     ("--dtype", "dtype", str),
     ("--session-len", "session_len", int),
+    ("--quantization", "quantization", str),
 )
+_LISTS = {"stop_words", "bad_words", "choice"}
 
 
 def generation_options(command: Command) -> Command:
@@ -56,7 +64,7 @@ def _add(command: Command, config: type, options: tuple[tuple[str, str, type], .
     helps = field_help(config)
     defaults = {field.name: field.default for field in fields(config)}
     for flag, name, kind in reversed(options):
-        default, multiple = defaults[name], name == "stop_words"
+        default, multiple = defaults[name], name in _LISTS
         text = helps[name].replace("\n", " ")
         if default is not None and default is not MISSING and default != "auto":
             text += f" [default: {default}]"
@@ -64,3 +72,14 @@ def _add(command: Command, config: type, options: tuple[tuple[str, str, type], .
             text += " May be given several times."
         command = click.option(flag, name, type=kind, multiple=multiple, help=text)(command)
     return command
+
+
+def field_help(config: type) -> dict[str, str]:
+    """The docstring of each field of a dataclass of this package, for the command line's help."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(config))).body
+    assert isinstance(tree, ast.ClassDef), f"{config} is not a class"
+    help_by_name: dict[str, str] = {}
+    for line, after in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(after, ast.Expr):
+            help_by_name[line.target.id] = str(ast.literal_eval(after.value))
+    return {f.name: help_by_name.get(f.name, "") for f in fields(config)}

@@ -25,7 +25,9 @@ class LanguageModel(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
-        self.lm_head = None if config.tie_embeddings else Linear(config.hidden_size, config.vocab_size)
+        self.lm_head: nn.Module | None = None
+        if not config.tie_embeddings:
+            self.lm_head = Linear(config.hidden_size, config.vocab_size)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attention: Attention) -> Tensor:
         """x (T, D), cos and sin (T, Dh) -> hidden states (T, D)."""
@@ -37,8 +39,10 @@ class LanguageModel(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""
-        weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        return product(hidden, weight)
+        if self.lm_head is None:
+            return product(hidden, self.embed_tokens.weight)
+        logits: Tensor = self.lm_head(hidden)
+        return logits
 
 
 class DecoderLayer(nn.Module):

@@ -25,7 +25,7 @@ class RotaryEmbedding:
         self._frequencies: dict[tuple[float, bool, str], Tensor] = {}
 
     def base(self, length: int) -> float:
-        """Theta for a sequence that may reach `length` tokens; part of any key under which its cache is shared."""
+        """Theta for a sequence that may reach `length` tokens."""
         rope, limit, width = self.config.rope, self.config.max_positions, self.config.head_dim
         if rope.kind != "dynamic" or length <= limit:
             return rope.theta
@@ -45,9 +45,13 @@ class RotaryEmbedding:
         ratio = self.config.max_positions / rope.original_max_positions
         return math.sqrt(1 + math.log(ratio) / math.log(rope.original_max_positions))
 
+    def key(self, length: int) -> tuple[float, bool]:
+        """Equal for two sequences if and only if they rotate alike; part of any key under which a cache is shared."""
+        return self.base(length), self.is_long(length)
+
     def frequencies(self, length: int, device: torch.device) -> Tensor:
         """(F,) float32 angles per position for a sequence that may reach `length` tokens."""
-        key = (self.base(length), self.is_long(length), str(device))
+        key = (*self.key(length), str(device))
         if key not in self._frequencies:
             rope, width = self.config.rope, self.config.head_dim
             exponents = torch.arange(0, width, 2, dtype=torch.int64).float() / width

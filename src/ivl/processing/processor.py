@@ -17,7 +17,7 @@ import torch
 from ivl.errors import ConfigError, ContextLengthError, SettingsError, TokenizerError
 from ivl.model.config import InternVLConfig
 from ivl.model.config_io import load_config
-from ivl.processing.images import load_image
+from ivl.processing.images import content_digest, load_image
 from ivl.processing.messages import show, to_messages
 from ivl.processing.placement import arrange, place_frames
 from ivl.processing.segments import IMAGE, IMAGE_END, IMAGE_START, IMAGE_TOKEN, Segment, fill_images, text_of
@@ -40,6 +40,16 @@ class _Picture:
     image: PIL.Image.Image
     max_tiles: int
     num_tiles: int
+
+    def digest(self, config: InternVLConfig) -> str:
+        """Equal only for pictures that become equal tiles."""
+        return content_digest(
+            self.image,
+            min_tiles=min(config.min_tiles, self.max_tiles),
+            max_tiles=self.max_tiles,
+            tile_size=config.image_size,
+            thumbnail=config.use_thumbnail,
+        )
 
 
 class Processor:
@@ -100,6 +110,7 @@ class Processor:
             input_ids=input_ids,
             pixel_values=self._pixels(pictures),
             tile_counts=tuple(picture.num_tiles for picture in pictures),
+            image_digests=tuple(picture.digest(self.config) for picture in pictures),
             labels=labels,
         )
 

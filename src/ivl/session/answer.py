@@ -1,58 +1,143 @@
-"""One answer: the engine's tokens as text, piece by piece.
+"""Answers: the engine's tokens as text, piece by piece.
 
-In: prepared inputs and a GenerationConfig. Out: Responses that each hold what is new. Knows no roles and no history.
+In: streams of tokens and a GenerationConfig. Out: Responses that each hold what is new. Knows no roles and no history.
 """
 
+import hashlib
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from typing import Self
 
-from ivl.engine import Engine, Request, SamplingParams, TokenOutput
+from ivl.engine import Request, SamplingParams, TokenMask, TokenOutput
+from ivl.engine.stream import TokenStream
 from ivl.processing import Processor
 from ivl.processing.detokenizer import IncrementalDecoder
+from ivl.processing.tokenizer import Tokenizer
 from ivl.session.stop_words import StopWords
-from ivl.types import FinishReason, GenerationConfig, ModelInputs, Response
+from ivl.types import GenerationConfig, ModelInputs, Response
 
 
-def sampling_params(gen_config: GenerationConfig, stop_token_ids: frozenset[int]) -> SamplingParams:
-    """The explicit settings of the engine for a person's GenerationConfig."""
+def sampling_params(gen_config: GenerationConfig, processor: Processor, index: int = 0) -> SamplingParams:
+    """The explicit settings of the engine for the `index`-th answer under a person's GenerationConfig."""
     temperature = 1.0 if gen_config.temperature is None else float(gen_config.temperature)
+    stops = frozenset() if gen_config.ignore_eos else processor.serving_stop_token_ids
     return SamplingParams(
         max_new_tokens=gen_config.max_new_tokens,
-        stop_token_ids=frozenset() if gen_config.ignore_eos else stop_token_ids,
+        stop_token_ids=stops | frozenset(gen_config.stop_token_ids or ()),
         temperature=temperature if gen_config.samples else 0.0,
         top_k=gen_config.top_k or 0,
         top_p=1.0 if gen_config.top_p is None else float(gen_config.top_p),
         min_p=gen_config.min_p or 0.0,
         repetition_penalty=float(gen_config.repetition_penalty),
         min_new_tokens=gen_config.min_new_tokens or 0,
-        seed=gen_config.random_seed,
+        seed=None if gen_config.random_seed is None else (gen_config.random_seed + index) % 2**63,
         logprobs=gen_config.logprobs,
+        bad_token_ids=_bad_tokens(gen_config, processor.tokenizer),
     )
 
 
-def stream_answer(
-    engine: Engine, processor: Processor, inputs: ModelInputs, gen_config: GenerationConfig
-) -> Iterator[Response]:
-    """Responses with the new text of an answer; the last one carries the finish reason.
+def make_request(
+    inputs: ModelInputs, sampling: SamplingParams, token_mask: TokenMask | None, adapter: str | None
+) -> Request:
+    """The engine's request for prepared inputs."""
+    digests = [
+        hashlib.sha256(f"{digest}:{tile}".encode()).digest()
+        for digest, count in zip(inputs.image_digests, inputs.tile_counts, strict=bool(inputs.image_digests))
+        for tile in range(count)
+    ]
+    return Request(
+        input_ids=inputs.input_ids,
+        pixel_values=inputs.pixel_values,
+        sampling=sampling,
+        tile_digests=tuple(digests),
+        adapter=adapter,
+        token_mask=token_mask,
+    )
 
-    Closing the iterator aborts the request in the engine.
+
+class AnswerText:
+    """The text of one answer, as its tokens come."""
+
+    def __init__(self, tokenizer: Tokenizer, gen_config: GenerationConfig, prompt_len: int, index: int) -> None:
+        self._decoder = IncrementalDecoder(tokenizer)
+        self._stops = StopWords(gen_config.stop_words or ())
+        self._prompt_len = prompt_len
+        self._index = index
+        self._count = 0
+
+    def push(self, output: TokenOutput) -> Response:
+        """What a token adds; with a finish reason when the answer ends there, be it at a stop word."""
+        self._count += 1
+        finish = output.finish_reason
+        # An end token is no part of the text.
+        text = "" if finish == "stop" else self._stops.push(self._decoder.push(output.token_id))
+        if finish and not self._stops.found:
+            text += self._stops.push(self._decoder.flush()) + self._stops.flush()
+        return Response(
+            text=text,
+            token_ids=(output.token_id,),
+            finish_reason="stop" if self._stops.found else finish,
+            input_token_len=self._prompt_len,
+            generate_token_len=self._count,
+            logprobs=None if output.logprob is None else (output.logprob,),
+            index=self._index,
+        )
+
+
+class AnswerStream:
+    """The answers to one prompt as they are made, for `for` or `async for`; several take turns, told by their `index`.
+
+    What ends an answer early is raised, and ends the others. Closing the stream aborts all.
     """
-    params = sampling_params(gen_config, processor.serving_stop_token_ids)
-    request = Request(input_ids=inputs.input_ids, pixel_values=inputs.pixel_values, sampling=params)
-    decoder = IncrementalDecoder(processor.tokenizer)
-    stops = StopWords(gen_config.stop_words or ())
-    with closing(engine.generate(request)) as outputs:
-        for count, output in enumerate(outputs, start=1):
-            # An end token is no part of the text.
-            text = "" if output.finish_reason == "stop" else stops.push(decoder.push(output.token_id))
-            finish = output.finish_reason
-            if finish and not stops.found:
-                text += stops.push(decoder.flush()) + stops.flush()
-            if stops.found:
-                finish = "stop"
-            yield _response(text, output, finish, len(inputs.input_ids), count)
-            if finish:
-                return
+
+    def __init__(self, answers: Sequence[tuple[TokenStream, AnswerText]]) -> None:
+        self._turns = deque(answers)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Response:
+        if not self._turns:
+            raise StopIteration
+        try:
+            return self._take(next(self._turns[0][0]))
+        except BaseException:
+            self.close()
+            raise
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Response:
+        if not self._turns:
+            raise StopAsyncIteration
+        try:
+            return self._take(await anext(self._turns[0][0]))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Abort what still runs; its blocks and its place in the batch are free before the engine's next step."""
+        while self._turns:
+            self._turns.popleft()[0].close()
+
+    def _take(self, output: TokenOutput) -> Response:
+        tokens, text = self._turns.popleft()
+        response = text.push(output)
+        if response.finish_reason:
+            tokens.close()
+        else:
+            self._turns.append((tokens, text))
+        return response
+
+
+def gather(responses: Iterator[Response], count: int) -> list[Response]:
+    """The `count` whole answers of a stream's pieces."""
+    pieces: list[list[Response]] = [[] for _ in range(count)]
+    for response in responses:
+        pieces[response.index].append(response)
+    return [join(own) for own in pieces]
 
 
 def join(responses: Sequence[Response]) -> Response:
@@ -66,15 +151,13 @@ def join(responses: Sequence[Response]) -> Response:
         input_token_len=last.input_token_len,
         generate_token_len=last.generate_token_len,
         logprobs=logprobs or None,
+        index=last.index,
     )
 
 
-def _response(text: str, output: TokenOutput, finish: FinishReason | None, prompt: int, count: int) -> Response:
-    return Response(
-        text=text,
-        token_ids=(output.token_id,),
-        finish_reason=finish,
-        input_token_len=prompt,
-        generate_token_len=count,
-        logprobs=None if output.logprob is None else (output.logprob,),
-    )
+def _bad_tokens(gen_config: GenerationConfig, tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
+    """Each bad word as tokens, at the beginning of a text and after a space."""
+    words = gen_config.bad_words or ()
+    spelled = [tuple(tokenizer.encode(form)) for word in words for form in (word, " " + word)]
+    single = [(token_id,) for token_id in gen_config.bad_token_ids or ()]
+    return tuple(dict.fromkeys([*spelled, *single]))

@@ -2,63 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import torch
-
-from ivl.engine import Engine, PlainEngine
+from ivl.engine import EngineStats, EngineWorker
 from ivl.errors import PromptError, SettingsError
-from ivl.hub import resolve
+from ivl.model.adapter_io import read_adapter
 from ivl.model.config import InternVLConfig
-from ivl.model.fused import apply_fused
-from ivl.model.weights import load_model
-from ivl.processing import Processor, load_processor
+from ivl.processing import Processor
 from ivl.processing.images import load_image
 from ivl.processing.messages import to_messages
-from ivl.session.answer import join, stream_answer
+from ivl.session.answer import AnswerStream, AnswerText, gather, make_request, sampling_params
+from ivl.session.grammar import Grammars
+from ivl.session.loading import find_folder, load_engine_core
 from ivl.session.session import Session
 from ivl.types import EngineConfig, GenerationConfig, ImagePart, Message, Response
-from ivl.zoo import seedling_folder
+
+# Prompts of a list that are under way, for each that the engine runs at once; the rest take no memory yet.
+_AHEAD = 2
 
 
 class Pipeline:
-    """Answers prompts.
+    """Answers prompts, from any number of threads and event loops at once.
 
     A prompt is a text; a text with an image or several, `("text", image)`, `("text", [images])`; or messages in
     OpenAI's chat form. An image is a path, URL, data URI, bytes or PIL image.
     """
 
-    def __init__(self, folder: Path, processor: Processor, engine: Engine, session_len: int) -> None:
+    def __init__(self, folder: Path, processor: Processor, engine: EngineWorker, config: EngineConfig) -> None:
         self.folder = folder
         self.processor = processor
         self.engine = engine
-        self.session_len = session_len
+        self.engine_config = config
+        self.adapter: str | None = None
+        """The loaded adapter that answers where a call names none; None: the base model."""
+        self._grammars = Grammars(
+            processor.tokenizer, processor.config.text.vocab_size, processor.serving_stop_token_ids
+        )
 
     @property
     def config(self) -> InternVLConfig:
         """The model's configuration."""
         return self.processor.config
 
-    def __call__(self, prompt: Any, gen_config: GenerationConfig | None = None) -> Response | list[Response]:
-        """The answer to a prompt, or the answers to a list of prompts in their order."""
-        if is_batch(prompt):
-            return [self._answer(each, gen_config) for each in prompt]
-        return self._answer(prompt, gen_config)
+    @property
+    def session_len(self) -> int:
+        """Tokens of prompt and answer together, at most."""
+        return self.engine_config.session_len
 
-    def stream(self, prompt: Any, gen_config: GenerationConfig | None = None) -> Iterator[Response]:
+    @property
+    def stats(self) -> EngineStats:
+        """What the engine has done and holds."""
+        return self.engine.stats
+
+    def __call__(self, prompt: Any, gen_config: GenerationConfig | None = None, *, adapter: str | None = None) -> Any:
+        """The answer to a prompt as a Response, or for a list of prompts a list, answered side by side.
+
+        With `n` above 1 each prompt's answers are a list. Raises what the first prompt that fails raises.
+        """
+        if not is_batch(prompt):
+            return self._answer(self.stream(prompt, gen_config, adapter=adapter), gen_config)
+        most = _AHEAD * self.engine_config.max_batch_size
+        started: deque[Future[AnswerStream]] = deque()
+        answers = []
+        # Pictures are read and cut on threads of their own, ahead of the engine.
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="ivl-prepare") as pool:
+            try:
+                for each in prompt:
+                    if len(started) == most:
+                        answers.append(self._answer(started.popleft().result(), gen_config))
+                    started.append(pool.submit(self.stream, each, gen_config, adapter=adapter))
+                while started:
+                    answers.append(self._answer(started.popleft().result(), gen_config))
+            finally:
+                pool.shutdown(cancel_futures=True)
+        return answers
+
+    def stream(
+        self, prompt: Any, gen_config: GenerationConfig | None = None, *, adapter: str | None = None
+    ) -> AnswerStream:
         """The answer to one prompt in pieces, each with the new text; the last carries the finish reason.
 
-        Raises PromptError, ImageError and ContextLengthError before the first piece.
+        Raises PromptError, ImageError, ContextLengthError, SettingsError and EngineError.
         """
+        gen_config = gen_config or GenerationConfig()
         messages = to_messages(prompt)
         if messages[-1].role == "assistant":
             raise PromptError("the last message is the assistant's: end with the user's message to get an answer")
+        masks = [self._grammars.token_mask(gen_config) for _ in range(gen_config.n)]
         # Told the length, the processor refuses a prompt that cannot fit before it cuts a single tile.
         inputs = self.processor(messages, max_length=self.session_len - 1)
-        yield from stream_answer(self.engine, self.processor, inputs, gen_config or GenerationConfig())
+        answers = []
+        for index, mask in enumerate(masks):
+            sampling = sampling_params(gen_config, self.processor, index)
+            tokens = self.engine.generate(make_request(inputs, sampling, mask, adapter or self.adapter))
+            text = AnswerText(self.processor.tokenizer, gen_config, len(inputs.input_ids), index)
+            answers.append((tokens, text))
+        return AnswerStream(answers)
+
+    async def stream_async(
+        self, prompt: Any, gen_config: GenerationConfig | None = None, *, adapter: str | None = None
+    ) -> AsyncIterator[Response]:
+        """`stream` for the event loop that runs now; any number of loops may ask one pipeline."""
+        # Reading pictures takes long: not on the event loop.
+        answers = await asyncio.to_thread(self.stream, prompt, gen_config, adapter=adapter)
+        try:
+            async for response in answers:
+                yield response
+        finally:
+            answers.close()
 
     def chat(self, prompt: Any, session: Session | None = None, gen_config: GenerationConfig | None = None) -> Session:
         """Ask within a session, or begin one; the answer is in `session.response`."""
@@ -67,9 +125,9 @@ class Pipeline:
             pass
         return session
 
-    def session(self, system: str | None = None) -> Session:
+    def session(self, system: str | None = None, *, adapter: str | None = None) -> Session:
         """An empty conversation; `system` replaces the model's own system message."""
-        return Session(self, system)
+        return Session(self, system, adapter)
 
     def loaded(self, prompt: Any) -> tuple[Message, ...]:
         """The prompt's messages with every picture read, so that later turns need not read it again."""
@@ -78,8 +136,19 @@ class Pipeline:
             for message in to_messages(prompt)
         )
 
+    def load_adapter(self, name: str, folder: str | os.PathLike[str]) -> None:
+        """Load a LoRA adapter beside the base model, while requests run. Raises AdapterError."""
+        adapter = read_adapter(folder, self.engine.call(lambda core: core.runner.model))
+        self.engine.call(lambda core: core.load_adapter(name, adapter))
+
+    def unload_adapter(self, name: str) -> None:
+        """Take no more requests for an adapter; its memory is free when the last one has ended. Raises AdapterError."""
+        self.engine.call(lambda core: core.unload_adapter(name))
+        if self.adapter == name:
+            self.adapter = None
+
     def close(self) -> None:
-        """Free the weights."""
+        """Stop the engine and free the weights."""
         self.engine.close()
 
     def __enter__(self) -> Self:
@@ -90,8 +159,10 @@ class Pipeline:
     ) -> None:
         self.close()
 
-    def _answer(self, prompt: Any, gen_config: GenerationConfig | None) -> Response:
-        return join(list(self.stream(prompt, gen_config)))
+    def _answer(self, answers: AnswerStream, gen_config: GenerationConfig | None) -> Response | list[Response]:
+        count = gen_config.n if gen_config else 1
+        whole = gather(answers, count)
+        return whole if count > 1 else whole[0]
 
     def _loaded_part(self, part: Any) -> Any:
         if not isinstance(part, ImagePart):
@@ -102,7 +173,7 @@ class Pipeline:
 
 def pipeline(
     model: str | Path | None = None,
-    adapter: None = None,
+    adapter: str | Path | Mapping[str, str | Path] | None = None,
     engine_config: EngineConfig | None = None,
     *,
     backend_config: EngineConfig | None = None,
@@ -113,40 +184,27 @@ def pipeline(
     """Load a model and make it ready to answer.
 
     model: a folder, a hub id such as "OpenGVLab/InternVL2-2B", or None for the small model in the package.
+    adapter: the folder of a LoRA adapter, which then gives the answers; or folders by name, for calls to choose from.
     backend_config: LMDeploy's name for engine_config.
     as_viewed: read pictures as a viewer shows them (upright, transparency on white); False reads them as the official
     code does. max_tiles: tiles an image may take; None leaves it to the model's own configuration.
     """
-    if adapter is not None:
-        raise SettingsError(f"adapter={adapter!r} is not supported yet: merge it into the model's folder first")
     if engine_config is not None and backend_config is not None:
         raise SettingsError("engine_config and backend_config are the same setting: give one of them")
     config = engine_config or backend_config or EngineConfig()
-    folder = seedling_folder() if model is None else resolve(model, revision=revision)
-    # The processor first: it is quick, and a broken tokenizer is told before the weights are read.
-    processor = load_processor(folder, as_viewed=as_viewed, max_tiles=max_tiles)
-    device = choose_device(config.device)
-    weights = apply_fused(load_model(folder, device=device, dtype=choose_dtype(config.dtype, device)))
-    return Pipeline(folder, processor, PlainEngine(weights, config), config.session_len)
-
-
-def choose_device(device: str) -> str:
-    """The device to run on; raises SettingsError where it does not exist."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind = device.split(":")[0]
-    if kind not in {"cpu", "cuda"}:
-        raise SettingsError(f"device={device!r} is not allowed: auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(f"device={device!r} was asked for, but torch sees no GPU here: use device='cpu'")
-    return device
-
-
-def choose_dtype(dtype: str, device: str) -> str:
-    """bfloat16 on a GPU; float32 on a CPU, where bfloat16 products are far slower without AMX or AVX512."""
-    if dtype != "auto":
-        return dtype
-    return "float32" if device == "cpu" else "bfloat16"
+    folder = find_folder(model, revision)
+    core, processor = load_engine_core(folder, config, as_viewed=as_viewed, max_tiles=max_tiles)
+    pipe = Pipeline(folder, processor, EngineWorker(core), config)
+    try:
+        folders = adapter if isinstance(adapter, Mapping) else {} if adapter is None else {Path(adapter).name: adapter}
+        for name, path in folders.items():
+            pipe.load_adapter(name, path)
+        if adapter is not None and not isinstance(adapter, Mapping):
+            pipe.adapter = Path(adapter).name
+    except BaseException:
+        pipe.close()
+        raise
+    return pipe
 
 
 def is_batch(prompt: Any) -> bool:

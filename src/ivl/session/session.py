@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ivl.errors import SettingsError
 from ivl.session.answer import join
 from ivl.types import GenerationConfig, Message, Response, TextPart
 
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 class Session:
     """One person's chat with a model; `Pipeline.session` or `Pipeline.chat` begins one."""
 
-    def __init__(self, pipeline: Pipeline, system: str | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, system: str | None = None, adapter: str | None = None) -> None:
         self._pipeline = pipeline
+        self._adapter = adapter
         self.messages: tuple[Message, ...] = ()
         if system is not None:
             self.messages = (Message(role="system", parts=(TextPart(text=system),)),)
@@ -30,12 +33,15 @@ class Session:
         The turn joins the history once its answer has begun. Closing the iterator stops the answer; what was said so
         far is kept. A prompt that raises leaves the history as it was.
         """
+        if gen_config is not None and gen_config.n > 1:
+            raise SettingsError(f"n={gen_config.n} is not allowed in a session, which goes on from one answer")
         messages = self.messages + self._pipeline.loaded(prompt)
         pieces: list[Response] = []
         try:
-            for piece in self._pipeline.stream(messages, gen_config):
-                pieces.append(piece)
-                yield piece
+            with closing(self._pipeline.stream(messages, gen_config, adapter=self._adapter)) as stream:
+                for piece in stream:
+                    pieces.append(piece)
+                    yield piece
         finally:
             if pieces:
                 response = join(pieces)

@@ -1,0 +1,107 @@
+"""One answer on its way from the engine's thread to whoever asked: for `for` and for `async for`.
+
+In: outcomes, on the engine's thread. Out: tokens, or the error that ended them, wherever they are awaited.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Self
+
+from ivl.engine.engine import Outcome
+from ivl.engine.request import TokenOutput
+from ivl.errors import EngineError
+
+FORKED = (
+    "this engine was made before the process forked, and its thread stayed behind: make a new pipeline in the child "
+    "process, or start it with multiprocessing's 'spawn' method"
+)
+
+
+class Mailbox:
+    """Where the engine's thread puts outcomes. It holds nothing of the reader, who may go away at any time."""
+
+    def __init__(self) -> None:
+        self.outcomes: SimpleQueue[Outcome | None] = SimpleQueue()
+        """None: nothing more comes."""
+        self.wake: Callable[[], object] | None = None
+        self.request_id: int | None = None
+        """The engine's; None until it has taken the request, and after it has ended."""
+
+    def put(self, outcome: Outcome | None) -> None:
+        """Hand an outcome over, or None for the end."""
+        self.outcomes.put(outcome)
+        wake = self.wake  # once: another thread may set it to None meanwhile
+        if wake is not None:
+            try:
+                wake()
+            except RuntimeError:  # the reader's event loop is closed: nobody reads any more
+                self.wake = None
+
+
+class TokenStream:
+    """The tokens of one request, to be read once, in a thread or in an event loop. Closing it aborts the request."""
+
+    def __init__(self, mailbox: Mailbox, abandon: Callable[[Mailbox], None]) -> None:
+        self._mailbox = mailbox
+        self._abandon = abandon
+        self._is_done = False
+        self._pid = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._arrived = asyncio.Event()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> TokenOutput:
+        self._check_process()
+        outcome = None if self._is_done else self._checked(self._mailbox.outcomes.get())
+        if outcome is None:
+            raise StopIteration
+        return outcome
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> TokenOutput:
+        self._check_process()
+        self._listen(asyncio.get_running_loop())
+        while not self._is_done and self._mailbox.outcomes.empty():
+            self._arrived.clear()
+            if self._mailbox.outcomes.empty():  # what came before `clear` is seen here, what comes after it wakes
+                await self._arrived.wait()
+        outcome = None if self._is_done else self._checked(self._mailbox.outcomes.get())
+        if outcome is None:
+            raise StopAsyncIteration
+        return outcome
+
+    def close(self) -> None:
+        """Stop: what the request holds is free before the engine's next step. A reader that waits is woken."""
+        if not self._is_done:
+            self._is_done = True
+            self._abandon(self._mailbox)
+            self._mailbox.put(None)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Be woken in this loop, the one that reads now."""
+        if self._loop is not loop:
+            arrived = asyncio.Event()
+            self._loop, self._arrived = loop, arrived
+            self._mailbox.wake = lambda: loop.call_soon_threadsafe(arrived.set)
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise EngineError(FORKED)
+
+    def _checked(self, outcome: Outcome | None) -> TokenOutput | None:
+        if isinstance(outcome, TokenOutput):
+            self._is_done = outcome.finish_reason is not None
+            return outcome
+        self._is_done = True
+        if outcome is not None:
+            raise outcome
+        return None

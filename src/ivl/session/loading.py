@@ -1,0 +1,51 @@
+"""A model folder, made ready to run: processor, weights and engine.
+
+In: a model's name or folder and the engine's settings. Out: a processor and an `EngineCore`. Knows no prompts.
+"""
+
+from pathlib import Path
+
+import torch
+
+from ivl.engine import EngineCore
+from ivl.hub import resolve
+from ivl.model.config import InternVLConfig
+from ivl.model.fused import apply_fused
+from ivl.model.internvl import InternVL
+from ivl.model.quantized import apply_int8
+from ivl.model.weights import load_model
+from ivl.processing import Processor, load_processor
+from ivl.session.hardware import choose_device, choose_dtype, choose_threads
+from ivl.types import EngineConfig
+from ivl.zoo import seedling_folder
+
+
+def find_folder(model: str | Path | None, revision: str | None = None) -> Path:
+    """The folder of a model: given, or fetched by its hub id, or that of the model in the package for None."""
+    return seedling_folder() if model is None else resolve(model, revision=revision)
+
+
+def load_engine_core(
+    folder: Path, config: EngineConfig, *, as_viewed: bool = True, max_tiles: int | None = None
+) -> tuple[EngineCore, Processor]:
+    """An engine with a folder's weights, and the folder's processor."""
+    # The processor first: it is quick, and a broken tokenizer is told before the weights are read.
+    processor = load_processor(folder, as_viewed=as_viewed, max_tiles=max_tiles)
+    device, dtype = place(config, processor.config)
+    return make_engine_core(load_model(folder, device=device, dtype=dtype), config), processor
+
+
+def place(config: EngineConfig, model_config: InternVLConfig) -> tuple[str, str]:
+    """The device and the dtype that a model runs with here."""
+    device = choose_device(config.device)
+    return device, choose_dtype(config.dtype, device, model_config)
+
+
+def make_engine_core(model: InternVL, config: EngineConfig) -> EngineCore:
+    """An engine with these weights, which are fused, and quantised if the settings say so, in place."""
+    if model.language_model.embed_tokens.weight.is_cpu:
+        torch.set_num_threads(choose_threads())
+    model = apply_fused(model)
+    if config.quantization == "int8":
+        model = apply_int8(model)
+    return EngineCore(model, config)
