@@ -1,14 +1,17 @@
 """Requests to a tiny engine with random weights, what the plain loop answers to them, and help to catch what hangs."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ivl.engine import EngineCore, Request, SamplingParams, TokenOutput
+from ivl.engine import EngineCore, EngineWorker, Request, SamplingParams, TokenOutput
+from ivl.engine.stream import TokenStream
 from ivl.errors import IvlError
 from ivl.model.fused import apply_fused
 from ivl.model.internvl import InternVL
@@ -80,6 +83,29 @@ def assert_nothing_held(core: EngineCore) -> None:
     assert core.stats.running == core.stats.waiting == 0
 
 
+@contextmanager
+def held(worker: EngineWorker) -> Iterator[None]:
+    """The engine's thread is kept busy between two steps."""
+    is_held, go_on = threading.Event(), threading.Event()
+
+    def hold(core: EngineCore) -> None:
+        is_held.set()
+        assert go_on.wait(10)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(worker.call, hold)
+        assert is_held.wait(10)
+        try:
+            yield
+        finally:
+            go_on.set()
+        done.result(10)
+
+
+def ids(stream: TokenStream) -> list[int]:
+    return [output.token_id for output in stream]
+
+
 def within(seconds: float, function: Callable[[], Result]) -> Result:
     """What a function gives or raises on a thread of its own; fails where it takes too long."""
     results: list[Result] = []
@@ -110,4 +136,6 @@ def eventually(holds: Callable[[], bool], seconds: float = 5) -> None:
     raise AssertionError(f"it does not hold after {seconds} s")
 
 
+LONG = ask(random_ids(10), 240)
+"""A request that runs for a while."""
 EMPTY = torch.empty(0, dtype=torch.int64)

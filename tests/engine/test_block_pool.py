@@ -38,7 +38,7 @@ def test_the_longest_unused_goes_first_and_of_one_sequence_its_end() -> None:
     old, new = filled(pool, b"a", b"b"), filled(pool, b"c", b"d")
     pool.release(old)
     pool.release(new)
-    order = []
+    order: list[int] = []
     for _ in range(4):
         order += pool.allocate(order, 1, 1)
         pool.check()

@@ -148,15 +148,17 @@ def test_who_waits_for_a_beginning_that_fails_computes_it() -> None:
     assert_nothing_held(core)
 
 
-def test_nothing_of_a_failed_request_is_shared() -> None:
+@pytest.mark.parametrize("poison", [in_prefill, in_decode])
+def test_nothing_of_a_failed_request_is_shared(poison: Callable[[Request], Request]) -> None:
     core = make_core(max_prefill_token_num=8)
     fault = Poison(core, MemoryError())
-    request = in_prefill(ask(random_ids(26, seed=5)))
+    request = poison(ask(random_ids(26, seed=5)))
     failed = core.add(request)
     assert isinstance(drive(core)[failed], EngineError)
     before, fault.times = core.stats.cached_tokens, 0
-    request_id = core.add(request)
-    assert drive(core)[request_id] == plain(request)
+    again = replace(request, token_mask=None)
+    request_id = core.add(again)
+    assert drive(core)[request_id] == plain(again)
     assert core.stats.cached_tokens == before
 
 

@@ -66,7 +66,7 @@ def steps_of(lengths: list[int], chunk: int) -> list[list[tuple[int, int, int]]]
     chunk=st.integers(0, 40),
     seed=st.integers(0, 5),
 )
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
 def test_chunks_through_blocks_equal_whole_sequences(
     lengths: list[int], heads: tuple[int, int], size: int, chunk: int, seed: int
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine_driver import TILES as PICTURES
 from engine_driver import pictured, prompt, request
 from ivl.engine.request import Request
 from ivl.engine.sequence import Chunk, Sequence
@@ -13,7 +14,8 @@ from ivl.errors import InputError
 from random_model import IMAGE_TOKEN, random_ids, random_tiles
 
 PLAIN = (1e4, False)
-TEXT, TILES = pictured(6, "ab", 0, 6)
+TEXT, _ = pictured(6, "ab", 0, 6)
+TILES = torch.cat((PICTURES["a"], PICTURES["b"]))
 
 
 def entered(

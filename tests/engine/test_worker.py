@@ -1,4 +1,4 @@
-"""The engine's thread: any thread and any loop may ask, nobody waits for ever, and what fails says why to everyone."""
+"""The engine's thread: any thread and any loop may ask, who leaves is forgotten at once, nobody waits for ever."""
 
 import asyncio
 import gc
@@ -6,19 +6,26 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
 from engine_driver import one_thread
-from ivl.engine import EngineCore, EngineWorker, Request, TokenOutput
+from ivl.engine import EngineWorker, Request, TokenOutput
 from ivl.engine.stream import TokenStream
 from ivl.errors import AdapterError, ContextLengthError, EngineError
 from random_model import random_ids
-from random_requests import ask, assert_nothing_held, eventually, make_core, plain, some_requests, within
-
-LONG = ask(random_ids(10), 240)
-"""A request that runs for a while."""
+from random_requests import (
+    LONG,
+    ask,
+    assert_nothing_held,
+    eventually,
+    held,
+    ids,
+    make_core,
+    plain,
+    some_requests,
+    within,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -32,29 +39,6 @@ def worker() -> Iterator[EngineWorker]:
     worker = EngineWorker(make_core())
     yield worker
     within(10, worker.close)
-
-
-@contextmanager
-def held(worker: EngineWorker) -> Iterator[None]:
-    """The engine's thread is kept busy between two steps."""
-    is_held, go_on = threading.Event(), threading.Event()
-
-    def hold(core: EngineCore) -> None:
-        is_held.set()
-        assert go_on.wait(10)
-
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(worker.call, hold)
-        assert is_held.wait(10)
-        try:
-            yield
-        finally:
-            go_on.set()
-        done.result(10)
-
-
-def ids(stream: TokenStream) -> list[int]:
-    return [output.token_id for output in stream]
 
 
 def thread_of(worker: EngineWorker) -> threading.Thread:
@@ -215,83 +199,6 @@ def test_a_stream_keeps_its_worker() -> None:
     stream = EngineWorker(make_core()).generate(LONG)
     gc.collect()
     assert within(20, lambda: ids(stream)) == plain(LONG)
-
-
-def out_of_order(core: EngineCore, where: str, error: BaseException) -> None:
-    """From now on a part of the engine that is no single request's raises."""
-
-    def fail(*_: object) -> None:
-        raise error
-
-    owner, _, name = where.rpartition(".")
-    setattr(core.scheduler if owner else core, name, fail)
-
-
-FATAL = [
-    ("scheduler.schedule", RuntimeError("broken")),
-    ("scheduler.computed", MemoryError("broken")),
-    ("step", SystemExit("broken")),
-    ("add", MemoryError("broken")),
-    ("abort", MemoryError("broken")),
-    ("check_idle", AssertionError("broken")),
-]
-
-
-@pytest.mark.parametrize(("where", "error"), FATAL, ids=[where for where, _ in FATAL])
-def test_an_engine_that_fails_tells_everyone_why(where: str, error: BaseException) -> None:
-    worker = EngineWorker(make_core())
-    with held(worker):
-        waiters = [worker.generate(LONG) for _ in range(3)]
-    next(waiters[0])
-    with held(worker):
-        out_of_order(worker._loop.core, where, error)
-        late = [worker.generate(LONG) for _ in range(2)]
-        calls = [ThreadPoolExecutor(1).submit(worker.call, lambda core: 1) for _ in range(2)]
-        if where in ("abort", "check_idle"):  # nothing else brings the engine there
-            waiters.pop().close()
-    if where == "check_idle":
-        for stream in (*waiters, *late):
-            stream.close()
-        waiters = late = []
-    for stream in (*waiters, *late):
-        with pytest.raises(EngineError, match=r"the engine failed and takes no more requests: .*broken") as told:
-            within(10, lambda stream=stream: ids(stream))
-        assert told.value.__cause__ is error
-        assert "\n" not in str(told.value)
-    for call in calls:  # it ran before the failure, or is told of it
-        assert call.exception(10) is None or isinstance(call.exception(), EngineError)
-    eventually(lambda: worker.failure is not None)
-    assert worker.failure.__cause__ is error
-    for use in (lambda: worker.generate(LONG), lambda: worker.call(len)):
-        with pytest.raises(EngineError, match="broken") as told:
-            within(5, use)
-        assert told.value.__cause__ is error
-    within(5, worker.close)
-
-
-@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit()], ids=repr)
-def test_a_call_that_ends_the_engine_is_answered(error: BaseException) -> None:
-    worker = EngineWorker(make_core())
-
-    def fail(core: EngineCore) -> None:
-        raise error
-
-    with pytest.raises((EngineError, type(error))):
-        within(5, lambda: worker.call(fail))
-    within(5, worker.close)
-
-
-def test_each_who_is_told_has_an_error_of_its_own() -> None:
-    worker = EngineWorker(make_core())
-    streams = [worker.generate(LONG) for _ in range(3)]
-    next(streams[0])
-    worker.close()
-    told = []
-    for stream in streams:
-        with pytest.raises(EngineError) as error:
-            ids(stream)
-        told.append(error.value)
-    assert len({id(error) for error in told}) == 3
 
 
 PHASES: dict[str, Callable[[int], Request]] = {

@@ -59,7 +59,7 @@ def run(script: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("how", [pytest.param(how, marks=[pytest.mark.slow] * (i > 1)) for i, how in enumerate(ENDS)])
+@pytest.mark.parametrize("how", [pytest.param(how, marks=[pytest.mark.slow] * (i > 0)) for i, how in enumerate(ENDS)])
 def test_a_process_ends_in_the_middle_of_an_answer(how: str) -> None:
     done = run(ENDS[how])
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "end", "")

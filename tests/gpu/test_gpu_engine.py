@@ -39,7 +39,8 @@ def prompts() -> list[tuple[Tensor, Tensor | None]]:
     made: list[tuple[Tensor, Tensor | None]] = []
     for index in range(20):
         tiles = index % 4
-        ids = prompt_with_tiles(tiles, text=3 + 5 * (index % 7)) if tiles else random_ids(8 + 11 * index, seed=index % 5)
+        text = 3 + 5 * (index % 7)
+        ids = prompt_with_tiles(tiles, text) if tiles else random_ids(8 + 11 * index, seed=index % 5)
         made.append((ids, random_tiles(tiles, seed=index).float() if tiles else None))
     return made
 

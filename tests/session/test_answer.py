@@ -1,7 +1,9 @@
 """Answers as text: the stream is the whole in pieces at every split, stops are never shown, n answers keep apart."""
 
 import gc
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +11,14 @@ import pytest
 import torch
 
 import ivl
+import ivl.errors
 from engine_driver import one_thread
 from exact_pipeline import assert_baseline, exact_pipeline, picture
 from ivl.engine import TokenOutput
 from ivl.processing import load_processor
 from ivl.processing.tokenizer import Tokenizer
 from ivl.session import Pipeline
-from ivl.session.answer import AnswerText, gather, join, sampling_params
+from ivl.session.answer import AnswerStream, AnswerText, gather, join, sampling_params
 from ivl.types import GenerationConfig, Response
 from parity import tiny
 
@@ -122,8 +125,14 @@ def test_n_answers_are_those_of_n_seeds(pipe: Pipeline) -> None:
 
 
 def test_n_answers_read_the_prompt_once(tiny_folder: Callable[[str], Path]) -> None:
-    with exact_pipeline(tiny_folder("tiny-internlm2")) as pipe:
-        answers = pipe(("What is in this image? " * 4, picture(2, (112, 56))), replace(SAMPLED, n=4))
+    folder = tiny_folder("tiny-internlm2")
+    with exact_pipeline(folder, max_prefill_token_num=4096) as pipe, ThreadPoolExecutor(1) as pool:
+        go_on = threading.Event()
+        held = pool.submit(pipe.engine.call, lambda core: go_on.wait(30))
+        stream = pipe.stream(("What is in this image? " * 4, picture(2, (112, 56))), replace(SAMPLED, n=4))
+        go_on.set()  # all four meet in one step
+        answers = gather(stream, 4)
+        assert held.result(5)
         length, size = answers[0].input_token_len, pipe.engine_config.block_size
         assert pipe.stats.cached_tokens == 3 * ((length - 1) // size * size) > 0
         assert pipe.stats.encoded_tiles == 3  # two and the thumbnail
@@ -144,6 +153,39 @@ def test_closing_a_stream_of_n_answers_frees_all(pipe: Pipeline, num_read: int) 
     gc.collect()
     assert pipe.engine.call(lambda core: core.has_work) is False
     assert_baseline(pipe, 1)
+
+
+class ClosedMeanwhile:
+    """A stream of tokens during whose reading another thread closes the answer."""
+
+    def __init__(self) -> None:
+        self.answer: AnswerStream | None = None
+
+    def __next__(self) -> TokenOutput:
+        assert self.answer is not None
+        self.answer.close()
+        return TokenOutput(token_id=5)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_an_answer_that_another_thread_closes_just_ends(pipe: Pipeline, n: int) -> None:
+    streams = [ClosedMeanwhile() for _ in range(n)]
+    answer = AnswerStream([(each, AnswerText(pipe.processor.tokenizer, GREEDY, 5, 0)) for each in streams])  # type: ignore[misc]
+    for each in streams:
+        each.answer = answer
+    assert len(list(answer)) <= 1
+
+
+def test_a_list_that_fails_aborts_the_rest_at_once(pipe: Pipeline) -> None:
+    prompts = ["", *["Tell me of noodles."] * 20]
+    with pytest.raises(ivl.errors.ContextLengthError) as told:
+        pipe(["word " * 1000, *prompts], replace(GREEDY, max_new_tokens=250))
+    # The error is still held, and with it the frames of the call.
+    assert told.value.__traceback__ is not None
+    assert pipe.engine.call(lambda core: core.has_work) is False
 
 
 def test_answers_that_end_at_a_stop_word_leave_the_others_running(pipe: Pipeline) -> None:

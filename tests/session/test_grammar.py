@@ -176,6 +176,15 @@ def allowed(mask: GrammarMask) -> set[int]:
     return {32 * at + bit for at, word in enumerate(words.tolist()) for bit in range(32) if word >> bit & 1}
 
 
+@pytest.mark.parametrize("vocab_size", [992, 1000, 1024])
+def test_a_mask_has_a_bit_for_each_token_and_no_word_more(qwen2: Model, vocab_size: int) -> None:
+    vocab_size += -(-qwen2.tokenizer.vocab_size // 32) * 32
+    grammars = Grammars(qwen2.tokenizer, vocab_size, {qwen2.stop})
+    mask = grammars.token_mask(GenerationConfig(choice=("yes", "no")))
+    assert mask is not None
+    assert mask.bitmask().shape == (-(-vocab_size // 32),)
+
+
 def test_a_finished_answer_allows_end_tokens_only(qwen2: Model) -> None:
     mask = qwen2.grammars.token_mask(GenerationConfig(choice=("A",)))
     assert mask is not None

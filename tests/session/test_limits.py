@@ -115,7 +115,7 @@ def test_with_little_memory_the_cache_is_small_and_the_prompt_is_told(
     with ivl.pipeline(folder, engine_config=EngineConfig(device="cpu", max_batch_size=8)) as pipe:
         capacity = pipe.stats.num_blocks * pipe.engine_config.block_size
         assert 200 < capacity < 1000
-        with pytest.raises(ContextLengthError, match=f"key-value cache holds {capacity}"):
+        with pytest.raises(ContextLengthError, match=f"at most {capacity - 1} fit"):
             pipe("word " * 500, SHORT)
         assert pipe("Hello", SHORT).generate_token_len == 5
         full = pipe("Hello", replace(SHORT, max_new_tokens=5000))
@@ -217,7 +217,7 @@ def test_one_bad_prompt_in_a_list_fails_the_list_and_frees_the_rest(pipe: Pipeli
 
 
 def test_as_many_answers_as_allowed_leave_others_their_turn(pipe: Pipeline, alone: tuple[int, ...]) -> None:
-    stream = pipe.stream("Hello", replace(LONG, n=128, temperature=1.0, max_new_tokens=20))
+    stream = pipe.stream("Hello", replace(LONG, n=128, temperature=1.0, max_new_tokens=4))
     assert pipe("Tell me of noodles.", replace(LONG, max_new_tokens=30)).token_ids == alone[:30]
     stream.close()
     assert_baseline(pipe)

@@ -57,6 +57,4 @@ def pack(chunks: list[Chunk], block_size: int) -> Batch:
         tokens = np.array(chunk.sequence.tokens[chunk.start : chunk.stop])
         columns.append((tokens, steps, blocks * block_size + steps % block_size))
     packed = [np.concatenate(parts) for parts in zip(*columns, strict=True)]
-    return Batch(
-        chunks=chunks, input_ids=packed[0], positions=packed[1], slots=packed[2], num_decodes=len(singles)
-    )
+    return Batch(chunks=chunks, input_ids=packed[0], positions=packed[1], slots=packed[2], num_decodes=len(singles))

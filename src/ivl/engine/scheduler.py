@@ -81,8 +81,10 @@ class Scheduler:
             return {}
         oldest, budget, may_enter = min(prompts, key=_rank), self.max_prefill, True
         shares: dict[Sequence, int] = {}
-        # Where it waits for another to compute its beginning, its quarter helps that one along.
-        turns = [(self._leader(oldest) or oldest, -(-budget // 4))]
+        # Where it waits for another to compute its beginning, its quarter helps that one along, unless that one was
+        # preempted and has only its answer's last token left, which it gets anyway.
+        leader = self._leader(oldest)
+        turns = [(leader if leader and not leader.is_decoding else oldest, -(-budget // 4))]
         turns += [(s, budget) for s in sorted(prompts, key=lambda s: (s.request.priority, s.num_left, s.id))]
         for sequence, most in turns:
             if sequence.id in self.waiting:

@@ -73,8 +73,8 @@ def _product_rate(device: str, dtype: torch.dtype, side: int, seconds: float) ->
         _best_rate(device, partial(torch.mm, left, weight, out=out), 2 * side**3, seconds)
         for weight in (right, right.t())
     )
-    if left.is_cpu and dtype == torch.float32 and can_pack():  # what the vision model uses, and often the faster one
-        packed = PackedLinear(torch.nn.Linear(side, side), side).requires_grad_(False)
+    if can_pack(left):  # what the vision model uses, and often the faster one
+        packed = PackedLinear(square=torch.nn.Linear(side, side)).requires_grad_(False)
         rate = max(rate, _best_rate(device, lambda: packed(left), 2 * side**3, seconds))
     return rate
 

@@ -18,7 +18,7 @@ from ivl.model import InternVLConfig, load_model
 from ivl.model.checkpoint import CheckpointReport, describe_checkpoint
 from ivl.processing import Processor, load_processor
 from ivl.processing.messages import to_messages
-from ivl.session.pipeline import choose_device, choose_dtype
+from ivl.session.hardware import choose_device, choose_dtype
 
 GIB = 2**30
 # Beside the weights, a short forward needs room for activations.
@@ -111,7 +111,7 @@ def check_forward(folder: Path, processor: Processor, config: InternVLConfig) ->
 def _dtype_that_fits(config: InternVLConfig, device: str) -> tuple[str | None, float]:
     """The dtype that is usual on the device, or a smaller one, or None; and the bytes it needs."""
     free = available_memory() if device == "cpu" else torch.cuda.mem_get_info(device)[0]
-    sizes, usual = anatomy(config).weight_bytes, choose_dtype("auto", device)
+    sizes, usual = anatomy(config).weight_bytes, choose_dtype("auto", device, config)
     for dtype in dict.fromkeys((usual, "bfloat16")):
         if free is None or ROOM * sizes[dtype] <= free:
             return dtype, ROOM * sizes[dtype]

@@ -15,7 +15,7 @@ import torch
 
 from ivl.explain.check import Check
 from ivl.explain.packages import package_checks
-from ivl.session.pipeline import choose_device, choose_dtype
+from ivl.session.hardware import choose_device, choose_dtype
 
 GIB = 2**30
 SMALL_MEMORY = 2 * GIB

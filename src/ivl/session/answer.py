@@ -91,38 +91,47 @@ class AnswerStream:
     """
 
     def __init__(self, answers: Sequence[tuple[TokenStream, AnswerText]]) -> None:
+        self._streams = [tokens for tokens, _ in answers]
         self._turns = deque(answers)
+        self._is_closed = False
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Response:
-        if not self._turns:
+        if self._is_closed or not self._turns:
             raise StopIteration
         try:
-            return self._take(next(self._turns[0][0]))
+            output = next(self._turns[0][0], None)
         except BaseException:
             self.close()
             raise
+        if output is None:  # closed by another thread
+            raise StopIteration
+        return self._respond(output)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Response:
-        if not self._turns:
+        if self._is_closed or not self._turns:
             raise StopAsyncIteration
         try:
-            return self._take(await anext(self._turns[0][0]))
+            output = await anext(self._turns[0][0], None)
         except BaseException:
             self.close()
             raise
+        if output is None:  # closed by another task
+            raise StopAsyncIteration
+        return self._respond(output)
 
     def close(self) -> None:
         """Abort what still runs; its blocks and its place in the batch are free before the engine's next step."""
-        while self._turns:
-            self._turns.popleft()[0].close()
+        self._is_closed = True
+        for tokens in self._streams:
+            tokens.close()
 
-    def _take(self, output: TokenOutput) -> Response:
+    def _respond(self, output: TokenOutput) -> Response:
         tokens, text = self._turns.popleft()
         response = text.push(output)
         if response.finish_reason:

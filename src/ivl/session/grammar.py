@@ -56,13 +56,15 @@ class Form(NamedTuple):
 class GrammarMask:
     """Which tokens may come next in one answer; an engine's token mask."""
 
-    def __init__(self, matcher: llguidance.LLMatcher, barred_first: Tensor | None) -> None:
+    def __init__(self, matcher: llguidance.LLMatcher, num_words: int, barred_first: Tensor | None) -> None:
         self._matcher = matcher
+        self._num_words = num_words
         self._barred_first = barred_first
 
     def bitmask(self) -> Tensor:
         """(W,) int32 on the host; raises InputError where the form has become too complex to go on."""
-        words = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.int32)
+        # llguidance counts one token more: a word too many where V is a multiple of 32.
+        words = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.int32)[: self._num_words]
         self._check()
         return words if self._barred_first is None else words & ~self._barred_first
 
@@ -75,7 +77,7 @@ class GrammarMask:
 
     def copy(self) -> GrammarMask:
         """Another answer's mask from here on, in microseconds; both share one automaton and its bound."""
-        return GrammarMask(self._matcher.deep_copy(), self._barred_first)
+        return GrammarMask(self._matcher.deep_copy(), self._num_words, self._barred_first)
 
     def _check(self) -> None:
         if self._matcher.is_error():
@@ -122,7 +124,7 @@ class Grammars:
         if isinstance(known, SettingsError):
             raise SettingsError(str(known))
         # A matcher of its own: copies would share its automaton, whose bound one answer could use up for all.
-        return GrammarMask(_matcher(tokenizer, known), barred_first)
+        return GrammarMask(_matcher(tokenizer, known), -(-self._vocab_size // 32), barred_first)
 
     def _compile(
         self, form: Form, tokenizer: llguidance.LLTokenizer, barred_first: Tensor | None
@@ -131,7 +133,7 @@ class Grammars:
         try:
             grammar = _grammar(form)
             matcher = _matcher(tokenizer, grammar)
-            reason = _probe(matcher, barred_first, set(self._stop_token_ids))
+            reason = _probe(matcher, -(-self._vocab_size // 32), barred_first, set(self._stop_token_ids))
         except ValueError as error:
             reason = str(error)
         if reason:
@@ -223,9 +225,9 @@ def _matcher(tokenizer: llguidance.LLTokenizer, grammar: str) -> llguidance.LLMa
     return llguidance.LLMatcher(tokenizer, grammar, log_level=0, limits=limits)
 
 
-def _probe(matcher: llguidance.LLMatcher, barred_first: Tensor | None, stop_token_ids: set[int]) -> str:
+def _probe(matcher: llguidance.LLMatcher, num_words: int, barred_first: Tensor | None, stop_token_ids: set[int]) -> str:
     """Begin an answer: why there is none, or why its first steps are too much; empty where all is well."""
-    mask = GrammarMask(matcher, barred_first)
+    mask = GrammarMask(matcher, num_words, barred_first)
     try:
         for _ in range(_NUM_PROBES):
             words = mask.bitmask()

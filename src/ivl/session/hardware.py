@@ -43,7 +43,7 @@ def choose_dtype(dtype: str, device: str, config: InternVLConfig | None = None) 
     """The dtype of the weights, as its name.
 
     "auto" is bfloat16 on a GPU. On a CPU it is float32, unless the model is large (`LARGE`), the processor has bfloat16
-    units (AVX512_BF16 or AMX), and a trial of at most 0.2 s at the model's own widths finds them `WORTH_IT` times as
+    units (AVX512_BF16 or AMX), and a trial of about 0.2 s at the model's own widths finds them `WORTH_IT` times as
     fast: without such units bfloat16 products are far slower than float32. Without a config there is no trial.
     """
     if dtype != "auto":

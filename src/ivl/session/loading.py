@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ivl.engine import EngineCore
+from ivl.errors import SettingsError
 from ivl.hub import resolve
 from ivl.model.config import InternVLConfig
 from ivl.model.fused import apply_fused
@@ -36,16 +37,20 @@ def load_engine_core(
 
 
 def place(config: EngineConfig, model_config: InternVLConfig) -> tuple[str, str]:
-    """The device and the dtype that a model runs with here."""
+    """The device and the dtype that a model runs with here. Raises SettingsError for what does not go together."""
     device = choose_device(config.device)
-    return device, choose_dtype(config.dtype, device, model_config)
+    if config.quantization is None:
+        return device, choose_dtype(config.dtype, device, model_config)
+    if device != "cpu":
+        raise SettingsError(f"quantization={config.quantization!r} runs on a CPU only: leave it None, or device='cpu'")
+    # What is not quantized, the vision model above all, stays exact.
+    return device, "float32" if config.dtype == "auto" else config.dtype
 
 
 def make_engine_core(model: InternVL, config: EngineConfig) -> EngineCore:
     """An engine with these weights, which are fused, and quantised if the settings say so, in place."""
     if model.language_model.embed_tokens.weight.is_cpu:
         torch.set_num_threads(choose_threads())
-    model = apply_fused(model)
     if config.quantization == "int8":
-        model = apply_int8(model)
-    return EngineCore(model, config)
+        return EngineCore(apply_int8(apply_fused(model, spare_bytes=0)), config)
+    return EngineCore(apply_fused(model), config)

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ivl.engine import EngineStats, EngineWorker
+from ivl.engine.stream import TokenStream
 from ivl.errors import PromptError, SettingsError
 from ivl.model.adapter_io import read_adapter
 from ivl.model.config import InternVLConfig
@@ -42,6 +43,8 @@ class Pipeline:
         self.engine_config = config
         self.adapter: str | None = None
         """The loaded adapter that answers where a call names none; None: the base model."""
+        cached = engine.stats.num_blocks * config.block_size
+        self._longest_prompt = min(config.session_len, cached) - 1
         self._grammars = Grammars(
             processor.tokenizer, processor.config.text.vocab_size, processor.serving_stop_token_ids
         )
@@ -80,8 +83,12 @@ class Pipeline:
                     started.append(pool.submit(self.stream, each, gen_config, adapter=adapter))
                 while started:
                     answers.append(self._answer(started.popleft().result(), gen_config))
-            finally:
+            except BaseException:
                 pool.shutdown(cancel_futures=True)
+                for future in started:
+                    if not future.cancelled() and future.exception() is None:
+                        future.result().close()
+                raise
         return answers
 
     def stream(
@@ -95,15 +102,19 @@ class Pipeline:
         messages = to_messages(prompt)
         if messages[-1].role == "assistant":
             raise PromptError("the last message is the assistant's: end with the user's message to get an answer")
-        masks = [self._grammars.token_mask(gen_config) for _ in range(gen_config.n)]
+        mask = self._grammars.token_mask(gen_config)
         # Told the length, the processor refuses a prompt that cannot fit before it cuts a single tile.
-        inputs = self.processor(messages, max_length=self.session_len - 1)
-        answers = []
-        for index, mask in enumerate(masks):
-            sampling = sampling_params(gen_config, self.processor, index)
-            tokens = self.engine.generate(make_request(inputs, sampling, mask, adapter or self.adapter))
-            text = AnswerText(self.processor.tokenizer, gen_config, len(inputs.input_ids), index)
-            answers.append((tokens, text))
+        inputs = self.processor(messages, max_length=self._longest_prompt)
+        answers: list[tuple[TokenStream, AnswerText]] = []
+        try:
+            for index in range(gen_config.n):
+                sampling = sampling_params(gen_config, self.processor, index)
+                request = make_request(inputs, sampling, mask and mask.copy(), adapter or self.adapter)
+                text = AnswerText(self.processor.tokenizer, gen_config, len(inputs.input_ids), index)
+                answers.append((self.engine.generate(request), text))
+        except BaseException:
+            AnswerStream(answers).close()
+            raise
         return AnswerStream(answers)
 
     async def stream_async(

@@ -93,11 +93,9 @@ def _prefill_kernel(
     tile = tl.cdiv(length, M) - 1 - tl.program_id(2)
     if tile < 0:
         return
-    kv_head = head // (H // K)
     table_ptr = tables_ptr + seq * table_stride
-    keys_ptr += kv_head * DH
-    values_ptr += kv_head * DH
-
+    keys_ptr += head // (H // K) * DH
+    values_ptr += head // (H // K) * DH
     queries, dims = tile * M + tl.arange(0, M), tl.arange(0, D)
     tokens = begin.to(tl.int64) + queries
     used = (queries < length)[:, None] & (dims < DH)[None, :]
@@ -111,8 +109,7 @@ def _prefill_kernel(
     for at in range(0, all_see, N):
         rows = cache_rows(blocks, at, BLOCK_SIZE, N)
         blocks = load_blocks(table_ptr, at + N, end, BLOCK_SIZE, N)
-        k = load_tile(keys_ptr, rows, None, K, DH, D, False)
-        v = load_tile(values_ptr, rows, None, K, DH, D, False)
+        k, v = load_tile(keys_ptr, rows, None, K, DH, D, False), load_tile(values_ptr, rows, None, K, DH, D, False)
         acc, top, total = attend_tile(q, k, v, acc, top, total, None, qk_scale, False)
     for at in range(all_see, end, N):
         positions = at + tl.arange(0, N)
