@@ -14,7 +14,9 @@ from torch import Tensor
 from ivl.engine import EngineCore, Request, SamplingParams, TokenOutput
 from ivl.model.fused import apply_fused
 from ivl.model.internvl import InternVL
+from ivl.model.lora import merge
 from ivl.types import EngineConfig
+from random_adapter import make_adapter
 from random_model import CONFIG, make_model, prompt_with_tiles, random_ids, random_tiles
 
 pytestmark = pytest.mark.gpu
@@ -112,6 +114,34 @@ def test_graphs_and_eager_steps_agree(on_gpu: InternVL) -> None:
         answers.append(run(core, requests))
         core.close()
     assert answers[0] == answers[1]
+
+
+def test_adapters_in_one_batch_answer_as_if_merged(plain: InternVL) -> None:
+    config = replace(CONFIG, text=replace(CONFIG.text, **HEADS))
+    adapters = {"one": make_adapter(1, config), "two": make_adapter(2, config, parts=("language_model",))}
+    loops: dict[str | None, InternVL] = {None: plain}
+    for name, adapter in adapters.items():
+        loops[name] = make_model(CONFIG, **HEADS)
+        merge(loops[name], adapter)
+    model = apply_fused(make_model(CONFIG, **HEADS).float().cuda())
+    core = EngineCore(model, EngineConfig(device="cuda", session_len=512, block_size=16), blocks=600)
+    for name, adapter in adapters.items():
+        core.load_adapter(name, adapter)
+    names = [[None, "one", "two"][index % 3] for index in range(20)]
+    sampling = SamplingParams(max_new_tokens=NEW_TOKENS)
+    given = prompts()
+    requests = [
+        Request(input_ids=ids, pixel_values=pixels, sampling=sampling, adapter=name)
+        for (ids, pixels), name in zip(given, names, strict=True)
+    ]
+    num_excused = 0
+    for (ids, pixels), name, answer in zip(given, names, run(core, requests), strict=True):
+        want = loops[name].generate_greedy(ids, None if pixels is None else pixels.double(), NEW_TOKENS)
+        if answer != want:
+            assert excused(loops[name], ids, pixels, answer, want), f"{name}: {answer} instead of {want}"
+            num_excused += 1
+    assert num_excused <= 1, f"{num_excused} of {len(given)} answers differ where the plain loop is undecided"
+    core.close()
 
 
 def test_bfloat16_runs(on_gpu: InternVL) -> None:

@@ -20,6 +20,7 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
 @click.option("-m", "--model", help="A folder or a hub id. [default: the small model in the package]")
+@click.option("-a", "--adapter", help="The folder of a LoRA adapter in PEFT's form, to answer with.")
 @click.option("-p", "--prompt", help="The question; `<image>` in it marks a picture's place.")
 @click.option("--system", help="Replaces the model's own system message.")
 @picture_options
@@ -28,6 +29,7 @@ Examples:
 def chat(
     images: tuple[str, ...],
     model: str | None,
+    adapter: str | None,
     prompt: str | None,
     system: str | None,
     max_tiles: int | None,
@@ -51,7 +53,7 @@ def chat(
 
     # Pictures first: a broken one is told before the weights are read.
     pictures = [Picture.load(image, as_viewed=not as_stored) for image in images]
-    with pipeline(model, engine_config=engine_config, as_viewed=not as_stored, max_tiles=max_tiles) as pipe:
+    with pipeline(model, adapter, engine_config, as_viewed=not as_stored, max_tiles=max_tiles) as pipe:
         if is_conversation:
             Conversation(pipe, system, gen_config, pictures).run()
             return

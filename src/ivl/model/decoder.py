@@ -121,8 +121,8 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return out if bias is None else out + bias
 
 
-# Numbers in a weight, a few tenths of a millisecond of work: less is not worth waiting for another core. Measured on two
-# quiet cores with 287 million parameters: from here on a token takes 74 ms, from 2**22 on 84, from 2**19 on as long.
+# Numbers in a weight, a few tenths of a millisecond of work: less is not worth waiting for another core. On two quiet
+# cores a token of a model of 287 million parameters takes 74 ms with it, 84 ms with 2**22, and no less with 2**19.
 _WORTH_SHARING = 2**20
 
 
