@@ -37,6 +37,7 @@ def test_settings_reach_the_model(ivl_command, fake):
         "chat", "-p", "x", "-m", "some/folder", "--max-new-tokens", 9, "--temperature", 0.5, "--top-p", 0.9,
         "--top-k", 3, "--min-p", 0.1, "--repetition-penalty", 1.1, "--seed", 7, "--stop", "a", "--stop", "b",
         "--max-tiles", 4, "--device", "cpu", "--dtype", "bfloat16", "--session-len", 99, "--as-stored",
+        "-a", "an/adapter",
     )  # fmt: skip
     assert fake.asked[0][1] == GenerationConfig(
         max_new_tokens=9,
@@ -49,8 +50,13 @@ def test_settings_reach_the_model(ivl_command, fake):
         stop_words=("a", "b"),
     )
     engine_config = EngineConfig(device="cpu", dtype="bfloat16", session_len=99)
-    expected = {"model": "some/folder", "engine_config": engine_config, "as_viewed": False, "max_tiles": 4}
-    assert fake.settings == expected
+    assert fake.settings == {
+        "model": "some/folder",
+        "adapter": "an/adapter",
+        "engine_config": engine_config,
+        "as_viewed": False,
+        "max_tiles": 4,
+    }
 
 
 def test_settings_that_are_not_given_stay_as_they_are(ivl_command, fake):
@@ -58,6 +64,7 @@ def test_settings_that_are_not_given_stay_as_they_are(ivl_command, fake):
     assert fake.asked[0][1] == GenerationConfig()
     assert fake.settings == {
         "model": None,
+        "adapter": None,
         "engine_config": EngineConfig(),
         "as_viewed": True,
         "max_tiles": None,

@@ -53,7 +53,9 @@ def chat(
 
     # Pictures first: a broken one is told before the weights are read.
     pictures = [Picture.load(image, as_viewed=not as_stored) for image in images]
-    with pipeline(model, adapter, engine_config, as_viewed=not as_stored, max_tiles=max_tiles) as pipe:
+    with pipeline(
+        model, adapter=adapter, engine_config=engine_config, as_viewed=not as_stored, max_tiles=max_tiles
+    ) as pipe:
         if is_conversation:
             Conversation(pipe, system, gen_config, pictures).run()
             return

@@ -28,6 +28,7 @@ from ivl.engine.sequence import Chunk, Sequence
 from ivl.engine.tile_encoder import TileEncoder
 from ivl.errors import AdapterError, EngineError, IvlError
 from ivl.model.adapter_io import Adapter
+from ivl.model.config import InternVLConfig
 from ivl.model.internvl import InternVL
 from ivl.model.lora import AdapterSet
 from ivl.types import EngineConfig, FinishReason
@@ -67,7 +68,7 @@ class EngineCore:
         self.block_size = config.block_size
         adapters = AdapterSet(model)
         self.features = FeatureCache(config.vision_cache_bytes)
-        tiles = TileEncoder(model, adapters, self.features, _tiles_at_once(like.device))
+        tiles = TileEncoder(model, adapters, self.features, _tiles_at_once(model.config, like.device))
         blocks = blocks or num_blocks(config, text, like.device, like.dtype)
         cache = KVCache(text, blocks, config.block_size, like)
         self._runner: Runner | None = Runner(model, adapters, cache, tiles, config)
@@ -255,6 +256,13 @@ def _as_ivl_error(error: Exception) -> IvlError:
     return told
 
 
-def _tiles_at_once(device: torch.device) -> int:
-    """Tiles in one batch of the vision model: what fills a GPU; more than a few only spoil a CPU's caches."""
-    return 4 if device.type == "cpu" else 64
+def _tiles_at_once(config: InternVLConfig, device: torch.device) -> int:
+    """Tiles in one batch of the vision model: what fills a GPU, what a CPU's caches hold.
+
+    On two cores, tiles of a 86M vision model took 3.5 s each one by one and 3.7 s in fours.
+    """
+    if device.type != "cpu":
+        return 64
+    vision = config.vision
+    widest = 4 * (1 + vision.patches_per_side**2) * vision.intermediate_size  # bytes of a tile's largest activation
+    return max(1, min(4, 2**24 // widest))

@@ -87,6 +87,8 @@ class Scheduler:
         turns = [(leader if leader and not leader.is_decoding else oldest, -(-budget // 4))]
         turns += [(s, budget) for s in sorted(prompts, key=lambda s: (s.request.priority, s.num_left, s.id))]
         for sequence, most in turns:
+            if budget == 0:
+                break  # who cannot begin now need not hold blocks yet
             if sequence.id in self.waiting:
                 if not may_enter or self._leader(sequence):
                     continue
