@@ -20,7 +20,8 @@ from measuring import Circumstances, circumstances, write_result
 from torch import Tensor
 
 from ivl.engine import EngineCore, Request, SamplingParams
-from ivl.engine import engine as engine_module
+from ivl.engine.sequence import Chunk
+from ivl.explain.speed import random_model
 from ivl.model.config import InternVLConfig
 from ivl.model.family import FAMILY
 from ivl.model.fused import apply_fused
@@ -74,7 +75,8 @@ def main() -> None:
     """Compare, print, write."""
     args = arguments()
     config = FAMILY[args.shape]
-    model = random_model(config, args.device)
+    torch.manual_seed(0)  # of prompts and scripts
+    model = random_model(config, args.device, torch.bfloat16)
     prompts = list(make_prompts(config, args.device))
     scripts = [torch.randint(0, config.text.vocab_size, (NEW_TOKENS,)).tolist() for _ in prompts]
     packed = [forward(model, *prompt, script) for prompt, script in zip(prompts, scripts, strict=True)]
@@ -104,19 +106,6 @@ def main() -> None:
     write_result(args.out, result)
     for name, value in vars(result).items():
         print(f"{name:30} {value}")
-
-
-def random_model(config: InternVLConfig, device: str) -> InternVL:
-    """Weights that keep activations near one, in bfloat16."""
-    torch.manual_seed(0)
-    with torch.device(device):
-        model = InternVL(config).eval().requires_grad_(False)
-    for name, parameter in model.named_parameters():
-        if parameter.dim() == 1:
-            parameter.fill_(1.0 if name.endswith("weight") or "scale" in name else 0.0)
-        else:
-            parameter.normal_(0, parameter.shape[-1] ** -0.5)
-    return model.bfloat16()
 
 
 def make_prompts(config: InternVLConfig, device: str) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -161,21 +150,19 @@ def engine_logits(
         ids.append(
             core.add(Request(input_ids=input_ids.cpu(), pixel_values=pixels, sampling=sampling, token_mask=mask))
         )
-    choose, runner = engine_module.choose, core.runner
-    run = runner.run
+    run = core.runner.run
 
-    def spying(chunks: list[engine_module.Chunk]) -> tuple[list[engine_module.Chunk], Tensor]:
+    def spying(chunks: list[Chunk]) -> tuple[list[Chunk], Tensor]:
         due, logits = run(chunks)
         for each, row in zip(due, logits, strict=True):
             seen.setdefault(each.sequence.id, []).append(row.float().cpu())
         return due, logits
 
-    runner.run = spying  # type: ignore[method-assign]
+    core.runner.run = spying  # type: ignore[method-assign]
     while core.has_work:
         for _, outcome in core.step():
             if isinstance(outcome, Exception):
                 raise outcome
-    assert choose is engine_module.choose, "the sampler was changed"
     core.close()
     return [torch.stack(seen[request_id]) for request_id in ids]
 

@@ -70,7 +70,7 @@ class ModelInputs:
     tile_counts: tuple[int, ...] = ()
     """Tiles of each image, thumbnail included, in the order of the text."""
     image_digests: tuple[str, ...] = ()
-    """SHA-256 of each image's content and options, aligned with tile_counts; empty: unknown."""
+    """SHA-256 of each image's content and options, aligned with tile_counts; empty for training samples."""
     labels: torch.Tensor | None = None
     """(T,) int64, aligned with input_ids, -100 where nothing is trained; None for a prompt."""
 

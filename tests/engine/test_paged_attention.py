@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from engine_driver import one_thread
-from ivl.engine.paged_attention import KVCache, PagedSDPA, Span, bytes_per_token
+from ivl.engine.paged_attention import KVCache, PagedSDPA, Span
 from ivl.model.attention import PackedAttention
 from random_model import CONFIG
 
@@ -112,4 +112,4 @@ def test_sequences_that_share_blocks_read_the_same_beginning() -> None:
 def test_the_cache_takes_as_much_as_it_says() -> None:
     cache = nan_cache(2, 8, 4)
     text = replace(CONFIG.text, num_heads=2)
-    assert cache.keys.nbytes + cache.values.nbytes == 8 * 4 * bytes_per_token(text, torch.float64)
+    assert cache.keys.nbytes + cache.values.nbytes == 8 * 4 * text.kv_numbers_per_token * torch.float64.itemsize

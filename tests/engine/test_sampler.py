@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine_driver import one_thread
 from ivl.engine import drawing
 from ivl.engine.request import SamplingParams
 from ivl.engine.sampler import Choice, SamplingState, choose
@@ -22,10 +23,8 @@ BIG = 1500
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     """These tensors are small: on a busy machine threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 class OnlyThese:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ivl.engine import memory
 from ivl.explain import machine
 from ivl.explain.machine import (
     GIB,
@@ -40,7 +41,7 @@ def test_a_containers_memory_counts(monkeypatch, tmp_path):
     free = machine.available_memory()
     (tmp_path / "memory.max").write_text(str(3 * GIB))
     (tmp_path / "memory.current").write_text(str(2 * GIB))
-    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     limited = machine.available_memory()
     assert free is None or limited == min(limited, GIB)
 

@@ -12,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine_driver import one_thread
 from ivl.engine.request import SamplingParams
 from ivl.engine.sampler import SamplingState, choose
 from ivl.errors import InputError, MissingExtraError, SettingsError
@@ -43,10 +44,8 @@ PADDING = 5
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     """These tensors are small: on a busy machine threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 class Model:

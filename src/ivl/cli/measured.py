@@ -39,7 +39,6 @@ def measure(model: str | None, shape: str | None, workloads: Sequence[str], give
     core = _make_core(folder, config, engine_config, given["seed"])
     status("measuring what this device can do ...")
     ceilings = measure_ceilings(device, dtype)
-    assert core.runner is not None, "a new engine is open"
     is_int8 = engine_config.quantization is not None
     bench = Bench(
         core=core,

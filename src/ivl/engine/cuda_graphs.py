@@ -31,12 +31,12 @@ class _Graph:
 class DecodeGraphs:
     """Graphs of up to `max_rows` rows over one cache. All read the same static buffers and share one memory pool."""
 
-    def __init__(self, model: LanguageModel, cache: KVCache, max_rows: int, max_len: int) -> None:
+    def __init__(self, model: LanguageModel, cache: KVCache, max_rows: int, max_len: int, num_sms: int) -> None:
         self.model = model
         self.cache = cache
         self.max_rows = max_rows
         self.max_len = max_len
-        device, like = cache.keys.device, model.embed_tokens.weight
+        device = cache.keys.device
         max_blocks = -(-max_len // cache.block_size)
         self.input_ids = torch.zeros(max_rows, dtype=torch.int64, device=device)
         self.slots = torch.full((max_rows,), -1, dtype=torch.int64, device=device)
@@ -47,10 +47,9 @@ class DecodeGraphs:
         self._host_tables = np.zeros((max_rows, max_blocks), np.int32)
         self._in_row = [(0, 0, 0)] * max_rows
         """Whose blocks stand in each row of the tables: the sequence, its entry into the batch, how many blocks."""
-        self._num_sms = torch.cuda.get_device_properties(device).multi_processor_count
+        self._num_sms = num_sms
         self._graphs: dict[int, _Graph] = {}
         self._pool = torch.cuda.graph_pool_handle()
-        self._dtype = like.dtype
 
     def fits(self, batch: Batch) -> bool:
         """Whether every sequence of the batch decodes, as the base model."""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from ivl.engine.paged_attention import bytes_per_token
 from ivl.errors import EngineError
 from ivl.model.config import TextConfig
 from ivl.types import EngineConfig
 
 _CPU_SHARE = 0.25
 _GIB = 2**30
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def num_blocks(config: EngineConfig, text: TextConfig, device: torch.device, dtype: torch.dtype) -> int:
@@ -25,7 +25,7 @@ def num_blocks(config: EngineConfig, text: TextConfig, device: torch.device, dty
     """
     free = free_bytes(device)
     share = _CPU_SHARE if device.type == "cpu" else config.cache_max_entry_count
-    block_bytes = bytes_per_token(text, dtype) * config.block_size
+    block_bytes = text.kv_numbers_per_token * dtype.itemsize * config.block_size
     fitting = int(free * share) // block_bytes
     if fitting < 1:
         raise EngineError(
@@ -40,28 +40,27 @@ def num_blocks(config: EngineConfig, text: TextConfig, device: torch.device, dty
 def free_bytes(device: torch.device) -> int:
     """Memory that could be taken now; of a container, what its limit leaves."""
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free
-    limits = [_available(), _left_in_container()]
-    return min(limit for limit in limits if limit is not None)
+        return torch.cuda.mem_get_info(device)[0]
+    free = available_memory()
+    # A system that does not say: half of what it has.
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 if free is None else free
 
 
-def _available() -> int:
-    """What the system says is available; half of the memory of a machine that does not say."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def _left_in_container() -> int | None:
-    """The memory limit of a Linux container (cgroup 2) less what it uses; None where there is none."""
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit = int((group / "memory.max").read_text())
-        used = int((group / "memory.current").read_text())
-    except (OSError, ValueError):  # no such file, or "max"
+def available_memory() -> int | None:
+    """Bytes of memory that are free for this process, its container's limit included; None: unknown here."""
+    lines = dict(line.split(":", 1) for line in _read(Path("/proc/meminfo")).splitlines() if ":" in line)
+    if "MemAvailable" not in lines:
         return None
-    return max(limit - used, 0)
+    free = int(lines["MemAvailable"].split()[0]) * 1024
+    limit, used = _read(_CGROUP / "memory.max").strip(), _read(_CGROUP / "memory.current").strip()
+    if limit.isdigit() and used.isdigit():
+        free = min(free, max(0, int(limit) - int(used)))
+    return free
+
+
+def _read(path: Path) -> str:
+    """A small file of the system, empty where there is none."""
+    try:
+        return path.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""

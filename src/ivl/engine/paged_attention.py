@@ -31,11 +31,6 @@ class KVCache:
         self.values = torch.empty_like(self.keys)
 
 
-def bytes_per_token(config: TextConfig, dtype: torch.dtype) -> int:
-    """Bytes that a token takes in the cache."""
-    return 2 * config.num_layers * config.num_kv_heads * config.head_dim * dtype.itemsize
-
-
 @dataclass(frozen=True, kw_only=True)
 class Span:
     """The tokens [start, stop) of one sequence, all of its context before `stop` being in `blocks`."""

@@ -23,9 +23,9 @@ class TritonBackend:
     def __init__(self, model: LanguageModel, cache: KVCache, max_rows: int, max_len: int) -> None:
         self.cache = cache
         self.device = cache.keys.device
-        self.graphs = DecodeGraphs(model, cache, max_rows, max_len)
         self._num_kv_heads = model.config.num_kv_heads
         self._num_sms = torch.cuda.get_device_properties(self.device).multi_processor_count
+        self.graphs = DecodeGraphs(model, cache, max_rows, max_len, self._num_sms)
 
     def attention(self, batch: Batch, slots: Tensor) -> TritonAttention:
         """For one eager step; slots (T,)."""

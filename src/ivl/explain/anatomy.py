@@ -64,8 +64,7 @@ def anatomy(config: InternVLConfig) -> Anatomy:
     count: Counter[str] = Counter()
     for name, shape in parameter_shapes(config).items():
         count[part_of(name)] += math.prod(shape)
-    text = config.text
-    numbers_per_token = 2 * text.num_layers * text.num_kv_heads * text.head_dim
+    numbers_per_token = config.text.kv_numbers_per_token
     return Anatomy(
         vision_parameters=count["vision_model"],
         connector_parameters=count["connector"],

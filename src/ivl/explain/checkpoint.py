@@ -13,12 +13,11 @@ from PIL import Image
 from ivl.errors import IvlError
 from ivl.explain.anatomy import anatomy
 from ivl.explain.check import Check
-from ivl.explain.machine import available_memory
 from ivl.model import InternVLConfig, load_model
 from ivl.model.checkpoint import CheckpointReport, describe_checkpoint
 from ivl.processing import Processor, load_processor
 from ivl.processing.messages import to_messages
-from ivl.session.hardware import choose_device, choose_dtype
+from ivl.session.hardware import available_memory, choose_device, choose_dtype
 
 GIB = 2**30
 # Beside the weights, a short forward needs room for activations.

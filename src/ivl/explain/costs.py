@@ -67,8 +67,7 @@ def decode_weight_bytes(config: InternVLConfig, itemsize: int, product_itemsize:
 
 def kv_bytes_per_token(config: InternVLConfig, itemsize: int) -> int:
     """The keys and values of one cached token."""
-    text = config.text
-    return 2 * text.num_layers * text.num_kv_heads * text.head_dim * itemsize
+    return config.text.kv_numbers_per_token * itemsize
 
 
 def _layer_weights(config: InternVLConfig) -> int:

@@ -15,7 +15,7 @@ import torch
 
 from ivl.explain.check import Check
 from ivl.explain.packages import package_checks
-from ivl.session.hardware import choose_device, choose_dtype
+from ivl.session.hardware import available_memory, choose_device, choose_dtype
 
 GIB = 2**30
 SMALL_MEMORY = 2 * GIB
@@ -72,18 +72,6 @@ def check_threads(threads: int, cores: int) -> Check:
             advice=f"cores idle: set OMP_NUM_THREADS={cores // 2} or more",
         )
     return Check(name="threads", level="ok", found=found)
-
-
-def available_memory() -> int | None:
-    """Bytes of memory that are free for this process, its container's limit included; None: unknown here."""
-    lines = dict(line.split(":", 1) for line in _read(Path("/proc/meminfo")).splitlines() if ":" in line)
-    if "MemAvailable" not in lines:
-        return None
-    free = int(lines["MemAvailable"].split()[0]) * 1024
-    limit, used = _read(_CGROUP / "memory.max").strip(), _read(_CGROUP / "memory.current").strip()
-    if limit.isdigit() and used.isdigit():
-        free = min(free, max(0, int(limit) - int(used)))
-    return free
 
 
 def check_memory(free: int | None) -> Check:

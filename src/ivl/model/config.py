@@ -86,6 +86,11 @@ class TextConfig:
         )  # fmt: skip
         _divides(self.num_heads, self.num_kv_heads, "num_attention_heads", "num_key_value_heads")
 
+    @property
+    def kv_numbers_per_token(self) -> int:
+        """Numbers that the keys and values of one cached token hold, over all layers."""
+        return 2 * self.num_layers * self.num_kv_heads * self.head_dim
+
 
 @dataclass(frozen=True, kw_only=True)
 class InternVLConfig:

@@ -104,13 +104,16 @@ class Processor:
         _check_length(len(encoded.ids), max_length)
         input_ids = torch.tensor(encoded.ids, dtype=torch.int64)
         labels = None
+        digests: tuple[str, ...] = ()
         if turns[-1].role == "assistant":
             labels = input_ids.where(torch.tensor(encoded.trained, dtype=torch.bool), UNTRAINED)
+        else:  # only an engine asks whether it saw a picture before
+            digests = tuple(picture.digest(self.config) for picture in pictures)
         return ModelInputs(
             input_ids=input_ids,
             pixel_values=self._pixels(pictures),
             tile_counts=tuple(picture.num_tiles for picture in pictures),
-            image_digests=tuple(picture.digest(self.config) for picture in pictures),
+            image_digests=digests,
             labels=labels,
         )
 

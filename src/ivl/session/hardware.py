@@ -1,7 +1,7 @@
 """Where and how to run on this machine: device, dtype, threads.
 
 In: what a person asked for ("auto" or a name) and the model's shapes. Out: names and numbers for `load_model` and
-`torch.set_num_threads`; sets nothing itself. Knows no weights and no engine.
+`torch.set_num_threads`; sets nothing itself. Knows no weights, and of the engine only how it counts free memory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from ivl.engine.memory import available_memory as available_memory
 from ivl.errors import SettingsError
 from ivl.model.config import InternVLConfig
 
@@ -52,9 +53,8 @@ def choose_dtype(dtype: str, device: str, config: InternVLConfig | None = None) 
         return "bfloat16"
     if config is None or num_parameters(config) < LARGE or not has_bfloat16_units():
         return "float32"
-    return (
-        "bfloat16" if bfloat16_gain(config.text.hidden_size, config.text.intermediate_size) >= WORTH_IT else "float32"
-    )
+    gain = bfloat16_gain(config.text.hidden_size, config.text.intermediate_size)
+    return "bfloat16" if gain >= WORTH_IT else "float32"
 
 
 def choose_threads(root: Path = Path("/")) -> int:
@@ -130,10 +130,8 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     for folder, files in _group_folders(root):
         try:
             numbers = " ".join((folder / name).read_text("ascii") for name in files).split()
-            quota, period = (
-                float(numbers[0]),
-                float(numbers[1]),
-            )  # "max" of version 2 is no number, -1 of version 1 is none
+            # "max" of version 2 is no number, -1 of version 1 is none.
+            quota, period = float(numbers[0]), float(numbers[1])
         except (OSError, ValueError, IndexError):
             continue
         if quota > 0 and period > 0:
