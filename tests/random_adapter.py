@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ivl.model.adapter_io import Adapter, LowRank, linear_shapes
 from ivl.model.config import InternVLConfig
+from ivl.model.names import parameter_shapes
 from ivl.model.safetensors_io import Source, write_file
 from random_model import CONFIG
 
@@ -22,16 +23,27 @@ def make_adapter(
     ends: tuple[str, ...] = (*LANGUAGE, *VISION),
     rank: int = 3,
     scale: float = 1.7,
+    dora: bool = False,
+    replaced: tuple[str, ...] = (),
 ) -> Adapter:
-    """An adapter of the modules that begin with one of `parts` and end with one of `ends`; float64."""
+    """An adapter of the modules that begin with one of `parts` and end with one of `ends`; float64.
+
+    Parameters that begin with one of `replaced` it has itself, and does not adapt.
+    """
     generator = torch.Generator().manual_seed(seed)
     weights = {}
     for path, (width_out, width_in) in linear_shapes(config).items():
-        if path.startswith(parts) and path.endswith(ends):
+        if path.startswith(parts) and path.endswith(ends) and not f"{path}.".startswith(replaced):
             a = torch.randn(rank, width_in, generator=generator, dtype=torch.float64) / width_in**0.5
             b = torch.randn(width_out, rank, generator=generator, dtype=torch.float64) / rank**0.5
-            weights[path] = LowRank(a=a, b=b, scale=scale)
-    return Adapter(source=f"adapter {seed}", weights=weights)
+            magnitude = 0.5 + torch.rand(width_out, generator=generator, dtype=torch.float64) if dora else None
+            weights[path] = LowRank(a=a, b=b, scale=scale, magnitude=magnitude)
+    own = {
+        name: torch.randn(shape, generator=generator, dtype=torch.float64) / shape[-1] ** 0.5
+        for name, shape in parameter_shapes(config).items()
+        if name.startswith(replaced)
+    }
+    return Adapter(source=f"adapter {seed}", weights=weights, replaced=own)
 
 
 def tensors_of(adapter: Adapter) -> dict[str, Tensor]:
@@ -40,7 +52,9 @@ def tensors_of(adapter: Adapter) -> dict[str, Tensor]:
     for path, weight in adapter.weights.items():
         tensors[f"base_model.model.{path}.lora_A.weight"] = weight.a
         tensors[f"base_model.model.{path}.lora_B.weight"] = weight.b
-    return tensors
+        if weight.magnitude is not None:
+            tensors[f"base_model.model.{path}.lora_magnitude_vector"] = weight.magnitude
+    return tensors | {f"base_model.model.{name}": tensor for name, tensor in adapter.replaced.items()}
 
 
 def write_adapter(folder: Path, tensors: dict[str, Tensor], **settings: object) -> Path:
@@ -65,7 +79,7 @@ def write_adapter(folder: Path, tensors: dict[str, Tensor], **settings: object) 
         "qalora_group_size": 16,
         "r": 3,
         "rank_pattern": {},
-        "target_modules": sorted({name.split(".lora_")[0].rpartition(".")[2] for name in tensors}),
+        "target_modules": sorted({name.split(".lora_")[0].rpartition(".")[2] for name in tensors if ".lora_" in name}),
         "use_dora": False,
         "use_rslora": False,
     }

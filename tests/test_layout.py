@@ -52,7 +52,12 @@ AT_HOME = {
     "sentencepiece": {"processing"},
     "triton": {"engine"},
     "llguidance": {"session"},
-    "matplotlib": {"explain"},
+    "matplotlib": {"explain", "train"},
+    "rich": {"train", "data", "cli"},
+    "yaml": {"train"},
+    "accelerate": {"train"},
+    "peft": {"train"},
+    "bitsandbytes": {"train"},
     "torch": {
         "model",
         "processing",

@@ -1,7 +1,7 @@
 """Every exception ivl raises on purpose.
 
     IvlError
-    ├── SettingsError        a setting (GenerationConfig, EngineConfig, a command's option) has a bad value
+    ├── SettingsError        a setting (GenerationConfig, EngineConfig, a recipe, a command's option) has a bad value
     ├── ConfigError          a config.json cannot be understood
     ├── CheckpointError      weights are missing, damaged, of another shape, or in a format we refuse
     ├── AdapterError         an adapter is missing, damaged, or does not fit the model
@@ -10,8 +10,10 @@
     ├── InputError           what a person asked cannot be done
     │   ├── ImageError       not an image, too large, damaged, or may not be fetched
     │   ├── PromptError      roles, placeholders and images do not fit together
+    │   ├── DataError        a record or a data set cannot be used; names file and line
     │   └── ContextLengthError   the prompt does not fit into the session
     ├── EngineError          the engine failed; its cause is chained
+    ├── TrainingError        training cannot go on: NaN, no labels, a lost rank, no room
     └── MissingExtraError    an optional dependency is not installed
 
 Messages are one line: what was wrong, the value got, what is allowed, what to do.
@@ -65,12 +67,27 @@ class PromptError(InputError):
     """Roles, placeholders and images do not fit together."""
 
 
+class DataError(InputError):
+    """A record or a data set cannot be used; the message begins with file and line.
+
+    rule: in a word or two what was broken, such as "bad JSON"; `ivl.data.faults.RULES` lists them.
+    """
+
+    def __init__(self, message: str, *, rule: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
 class ContextLengthError(InputError):
     """The prompt does not fit into the session's length."""
 
 
 class EngineError(IvlError, RuntimeError):
     """The engine failed; the cause is chained."""
+
+
+class TrainingError(IvlError, RuntimeError):
+    """Training cannot go on, or would go wrong; what was saved before is whole."""
 
 
 class MissingExtraError(IvlError, ImportError):

@@ -42,7 +42,9 @@ class VideoPart:
 
     source: str | Path | bytes
     num_frames: int = 8
-    """Frames taken, evenly spaced, one tile each."""
+    """Frames taken, evenly spaced, one tile each, from start_s to end_s in seconds (None: all; not for a folder)."""
+    start_s: float | None = None
+    end_s: float | None = None
 
 
 Part: TypeAlias = TextPart | ImagePart | VideoPart

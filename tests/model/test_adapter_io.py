@@ -46,6 +46,10 @@ def pair(shape_a: tuple[int, ...], shape_b: tuple[int, ...]) -> dict[str, Tensor
     return {Q_A: torch.ones(shape_a), Q_B: torch.ones(shape_b)}
 
 
+def pair_of(path: str) -> dict[str, Tensor]:
+    return {f"{path}.lora_A.weight": torch.ones(3, 48), f"{path}.lora_B.weight": torch.ones(48, 3)}
+
+
 def refusal(folder: Path, model: InternVL) -> str:
     with pytest.raises(AdapterError) as caught:
         read_adapter(folder, model)
@@ -124,6 +128,59 @@ def test_tensors_that_are_refused(tensors: dict[str, Tensor], message: str, tmp_
     got = refusal(write_adapter(tmp_path / "a", tensors), model)
     assert message in got
     assert TENSOR_FILE in got
+
+
+@pytest.mark.parametrize("kind", ["connector", "language_model.norm", "embed_tokens", "vision_model.layers.1"])
+def test_modules_trained_fully_arrive(kind: str, tmp_path: Path, model: InternVL) -> None:
+    own = tuple(f"{name}." for name in (kind, f"language_model.{kind}"))
+    wanted = make_adapter(1, parts=("language_model",), dora=True, replaced=own)
+    assert wanted.replaced
+    folder = write_adapter(tmp_path / "a", tensors_of(wanted), modules_to_save=[kind], use_dora=True)
+    adapter = read_adapter(folder, model)
+    assert adapter.replaced.keys() == wanted.replaced.keys()
+    assert all(torch.equal(tensor, wanted.replaced[name]) for name, tensor in adapter.replaced.items())
+    assert all(torch.equal(w.magnitude, wanted.weights[path].magnitude) for path, w in adapter.weights.items())
+    assert adapter.uses_dora
+    assert adapter.touches_vision == (kind in ("connector", "vision_model.layers.1"))
+    assert (adapter.must_merge is None) == (kind in ("connector", "language_model.norm"))
+
+
+def own_connector(**changes: Tensor | None) -> dict[str, Tensor]:
+    """A pair, and a connector; `fc1_bias=None` leaves that out."""
+    shapes = {"norm.weight": 128, "norm.bias": 128, "fc1.bias": 48, "fc2.bias": 48, "fc2.weight": (48, 48)}
+    tensors = {f"base_model.model.connector.{name}": torch.ones(shape) for name, shape in shapes.items()}
+    tensors["base_model.model.connector.fc1.weight"] = torch.ones(48, 128)
+    for name, tensor in changes.items():
+        tensors[f"base_model.model.connector.{name.replace('_', '.')}"] = tensor
+    return one_pair() | {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "settings", "message"),
+    [
+        (own_connector(fc1_bias=None), {}, "no tensor of 'connector.fc1.bias', which modules_to_save names"),
+        (own_connector(fc1_bias=torch.ones(47)), {}, "has the shape [47], but the model needs [48]"),
+        (own_connector(fc1_bias=torch.full((48,), torch.nan)), {}, "connector.fc1.bias' holds NaN or infinite numbers"),
+        (own_connector(fc3_bias=torch.ones(48)), {}, "connector.fc3.bias' is not understood"),
+        (own_connector(), {"modules_to_save": ["fc1"]}, "is not understood: only <module>.lora_A.weight"),
+        (own_connector(), {"modules_to_save": ["connectors"]}, "names 'connectors', which the model does not have"),
+        (own_connector(), {"modules_to_save": ["connector", "lm_head"]}, "of 'language_model.lm_head.weight'"),
+        (own_connector(), {"modules_to_save": None}, "and what modules_to_save names"),
+        (own_connector() | pair_of("connector.fc2"), {"target_modules": ["q_proj", "fc2"]},
+         "both adapts and replaces 'connector.fc2."),
+        (own_connector(), {"use_dora": True}, f"{Q}.lora_magnitude_vector is missing: use_dora is true"),
+        (own_connector() | {f"{Q}.lora_magnitude_vector": torch.ones(48)}, {}, "is not understood: use_dora is false"),
+        (own_connector() | {f"{Q}.lora_magnitude_vector": torch.ones(47)}, {"use_dora": True}, "has the shape [47]"),
+        (own_connector() | {"connector.fc1.bias": torch.ones(48)}, {}, "is there twice"),
+    ],
+)  # fmt: skip
+def test_modules_that_are_refused(
+    tensors: dict[str, Tensor], settings: dict[str, object], message: str, tmp_path: Path, model: InternVL
+) -> None:
+    folder = write_adapter(
+        tmp_path / "a", tensors, **{"modules_to_save": ["connector"], "target_modules": ["q_proj"]} | settings
+    )
+    assert message in refusal(folder, model)
 
 
 def test_tensors_and_targets_must_agree(tmp_path: Path, model: InternVL) -> None:

@@ -11,17 +11,30 @@ from torch import Tensor, nn
 from ivl.errors import AdapterError
 from ivl.model.adapter_io import Adapter, LowRank
 from ivl.model.attention import PackedAttention
-from ivl.model.fused import apply_fused
+from ivl.model.fused import PackedLinear, apply_fused, can_pack
 from ivl.model.internvl import InternVL
 from ivl.model.lora import AdaptedLinear, AdapterSet, merge
+from ivl.model.quantized import apply_int8
 from random_adapter import LANGUAGE, make_adapter
 from random_model import CONFIG, make_model, prompt_with_tiles, random_ids, random_tiles
 
 close = partial(torch.testing.assert_close, rtol=0, atol=1e-10)
 either_form = pytest.mark.parametrize("prepare", [lambda model: model, apply_fused], ids=["unfused", "fused"])
 
-LENGTHS = (3, 7, 1, 5, 1, 4)
-NAMES = ("a", None, "b", "c", "c", "a")
+LENGTHS = (3, 7, 1, 5, 1, 4, 2, 6)
+NAMES = ("a", None, "b", "c", "c", "a", "d", "e")
+# Of a fused product some columns; norms of every kind; products alone.
+SOME_OWN = (
+    "connector.",
+    "language_model.norm.",
+    "language_model.layers.0.input_norm.",
+    "language_model.layers.1.mlp.gate_proj.",
+    "language_model.layers.1.mlp.down_proj.",
+    "vision_model.patch_embedding.",
+    "vision_model.layers.0.norm2.",
+    "vision_model.layers.1.attention.v_proj.",
+    "vision_model.layers.1.mlp.fc2.",
+)
 
 
 def adapters() -> dict[str, Adapter]:
@@ -30,6 +43,8 @@ def adapters() -> dict[str, Adapter]:
         "a": make_adapter(1),
         "b": make_adapter(2, ends=("q_proj", "v_proj", "up_proj", "fc1"), scale=-0.6),
         "c": make_adapter(3, parts=("language_model",), ends=("k_proj", "o_proj", "down_proj"), rank=5),
+        "d": make_adapter(4, dora=True, replaced=("connector.",)),
+        "e": make_adapter(5, ends=("q_proj", "up_proj"), replaced=SOME_OWN),
     }
 
 
@@ -68,10 +83,10 @@ def test_a_mixed_batch_equals_merged_models(prepare) -> None:
 @either_form
 def test_tiles_of_a_mixed_batch_equal_merged_models(prepare) -> None:
     tiles, model = random_tiles(6), prepare(make_model())
-    loaded_set(model).route([("a", 2), (None, 1), ("b", 1), ("c", 1), ("b", 1)])
+    loaded_set(model).route([("d", 1), ("e", 1), (None, 1), ("b", 1), ("c", 1), ("a", 1)])
     with torch.inference_mode():
         features = model.encode_tiles(tiles)
-        for name, first, last in (("a", 0, 2), (None, 2, 3), ("b", 3, 4), ("c", 4, 5), ("b", 5, 6)):
+        for name, first, last in (("d", 0, 1), ("e", 1, 2), (None, 2, 3), ("b", 3, 4), ("c", 4, 5), ("a", 5, 6)):
             close(features[first:last], merged_features(name, tiles[first:last]))
 
 
@@ -80,15 +95,16 @@ def merged_features(name: str | None, tiles: Tensor) -> Tensor:
 
 
 @either_form
-def test_a_whole_answer_equals_that_of_a_merged_model(prepare) -> None:
+@pytest.mark.parametrize("name", ["a", "d", "e"])
+def test_a_whole_answer_equals_that_of_a_merged_model(name: str, prepare) -> None:
     ids, tiles, model = prompt_with_tiles(1), random_tiles(1), prepare(make_model(qkv_bias=True))
     adapter_set = loaded_set(model)
-    adapter_set.route([("a", 1)])
+    adapter_set.route([(name, 1)])
     with torch.inference_mode():
         features = model.encode_tiles(tiles)
-        adapter_set.route([("a", len(ids))])
+        adapter_set.route([(name, len(ids))])
         hidden = model.hidden_states(model.embed(ids, features), [0, len(ids)], PackedAttention([0, len(ids)]))
-        close(model.language_model.logits(hidden), merged("a")(ids, tiles).logits)
+        close(model.language_model.logits(hidden), merged(name)(ids, tiles).logits)
 
 
 @either_form
@@ -122,6 +138,32 @@ def test_other_types(prepare, dtype: torch.dtype, atol: float) -> None:
         torch.testing.assert_close(model(ids).logits.double(), exact(ids).logits, rtol=0, atol=atol)
         adapter_set.route([("small", 2)])
         torch.testing.assert_close(model.encode_tiles(tiles).double(), exact.encode_tiles(tiles), rtol=0, atol=atol)
+
+
+def test_weights_in_onednns_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a CPU runs a larger model: DoRA has to read such weights, an own connector has to stand before one."""
+    monkeypatch.setattr("ivl.model.fused.WORTH_PACKING", 1)
+    own = make_adapter(1, scale=0.3, dora=True, replaced=("connector.", "vision_model.layers.0.mlp.fc1."))
+    exact, tiles, ids = make_model(qkv_bias=True), random_tiles(2), random_ids(9)
+    merge(exact, own)
+    model = apply_fused(make_model(qkv_bias=True).float())
+    assert can_pack(torch.ones(1)) == any(isinstance(module, PackedLinear) for module in model.modules())
+    adapter_set = AdapterSet(model)
+    adapter_set.load("own", own)
+    with torch.inference_mode():
+        adapter_set.route([("own", 2)])
+        torch.testing.assert_close(model.encode_tiles(tiles).double(), exact.encode_tiles(tiles), rtol=0, atol=1e-4)
+        adapter_set.route([("own", 9)])
+        torch.testing.assert_close(model(ids).logits.double(), exact(ids).logits, rtol=0, atol=1e-4)
+
+
+def test_dora_needs_weights_in_floats() -> None:
+    model = apply_int8(apply_fused(make_model().float(), spare_bytes=0))
+    with pytest.raises(
+        AdapterError, match="uses DoRA, which quantised weights do not allow: load the model unquantised"
+    ):
+        AdapterSet(model).load("dora", make_adapter(dora=True))
+    AdapterSet(model).load("plain", make_adapter(replaced=("connector.",)))
 
 
 def test_what_each_adapter_costs_is_few_products() -> None:
@@ -176,16 +218,16 @@ def test_unloading_gives_the_model_back(prepare) -> None:
     modules, ids = list(model.named_modules()), random_ids(6)
     before = model(ids).logits
     adapter_set = loaded_set(model)
-    assert adapter_set.names == ("a", "b", "c")
+    assert adapter_set.names == ("a", "b", "c", "d", "e")
     adapter_set.route([("a", 6)])
     adapter_set.unload("a")
-    assert adapter_set.names == ("b", "c")
+    assert adapter_set.names == ("b", "c", "d", "e")
     model(random_ids(5))  # of another length: the route has gone back to the base
     assert torch.equal(model(ids).logits, before)
     adapter_set.route([("c", 6)])
     close(model(ids).logits, merged_logits("c", ids))
-    adapter_set.unload("c")
-    adapter_set.unload("b")
+    for name in ("c", "b", "e", "d"):
+        adapter_set.unload(name)
     assert list(model.named_modules()) == modules
 
 
@@ -198,7 +240,8 @@ def merged_logits(name: str, ids: Tensor) -> Tensor:
 def test_an_unloaded_adapter_frees_its_modules() -> None:
     model = make_model()
     adapter_set = loaded_set(model)
-    adapter_set.unload("a")
+    for name in "ade":
+        adapter_set.unload(name)
     left = {path for path, module in model.named_modules() if isinstance(module, AdaptedLinear)}
     assert left == set(adapters()["b"].weights) | set(adapters()["c"].weights)
     assert not any("lora" in name or "delta" in name for name in model.state_dict())
@@ -232,6 +275,7 @@ def test_features_differ_only_for_adapters_of_the_vision_side() -> None:
     assert adapter_set.vision_uid("a") == adapter_set.uid("a") != 0
     assert adapter_set.vision_uid("c") == 0 != adapter_set.uid("c")
     assert make_adapter(parts=("connector",)).touches_vision
+    assert make_adapter(parts=("language_model",), replaced=("connector.fc1",)).touches_vision
     assert not make_adapter(parts=("language_model",)).touches_vision
 
 
@@ -263,6 +307,10 @@ def broken(path: str, **changes: object) -> Adapter:
     return Adapter(source="broken", weights=weights)
 
 
+def owning(name: str, *shape: int, value: float = 1.0) -> Adapter:
+    return replace(make_adapter(5, replaced=("connector.",)), replaced={name: torch.full(shape, value)})
+
+
 LAST = "language_model.layers.1.mlp.down_proj"
 
 
@@ -282,6 +330,21 @@ LAST = "language_model.layers.1.mlp.down_proj"
         (broken("language_model.layers.2.mlp.down_proj"), "a module that the model does not have: did you mean"),
         (broken("language_model.lm_head"), "adapters of the vocabulary"),
         (Adapter(source="nothing", weights={}), "the adapter is empty"),
+        (owning("connector.fc3.weight", 48, 48), "replaces 'connector.fc3.weight', which the model does not have"),
+        (owning("connector.fc2.weight", 48, 49), r"has the shape \[48, 49\], but the model needs \[48, 48\]"),
+        (owning("connector.fc2.weight", 48, 48), "replaces 'connector.fc2' but for its bias, and cannot run beside"),
+        (
+            owning("vision_model.layers.0.scale1", 32),
+            "replaces 'vision_model.layers.0.scale1' and cannot run beside the",
+        ),
+        (owning("vision_model.class_embedding", 32), "cannot run beside the base: merge it first"),
+        (owning("vision_model.position_embedding", 17, 32), "cannot run beside the base: merge it first"),
+        (owning("language_model.embed_tokens.weight", 96, 48), "cannot run beside the base: merge it first"),
+        (owning("language_model.lm_head.weight", 96, 48), "cannot run beside the base: merge it first"),
+        (owning("language_model.norm.weight", 48, value=torch.inf), "holds numbers that float64 cannot hold"),
+        (owning(f"{LAST}.weight", 48, 64), "both adapts and replaces 'language_model.layers.1.mlp.down_proj.weight'"),
+        (broken(LAST, magnitude=torch.ones(47)), r"down_proj.lora_magnitude_vector' has the shape \[47\]"),
+        (broken(LAST, magnitude=torch.full((48,), torch.nan)), "gives a magnitude to a row of zeros"),
     ],
 )
 def test_a_load_that_fails_changes_nothing(prepare, adapter: Adapter, message: str) -> None:

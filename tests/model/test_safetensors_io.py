@@ -9,7 +9,17 @@ import torch
 
 from ivl.errors import CheckpointError
 from ivl.model import safetensors_io
-from ivl.model.safetensors_io import Source, read_header, read_into, write_file
+from ivl.model.safetensors_io import (
+    FLOATS,
+    TYPES,
+    Source,
+    can_store,
+    read_all,
+    read_header,
+    read_into,
+    write_all,
+    write_file,
+)
 
 F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
@@ -159,3 +169,25 @@ class TestNumbers:
             (tmp_path / "x").open("r+b").truncate(found.offset + 100)
             with pytest.raises(CheckpointError, match="ends early"):
                 read_into(file, found.offset, "F32", torch.empty(64), "x")
+
+
+def test_tensors_of_every_type_come_back(tmp_path: Path) -> None:
+    tensors = {
+        name: (torch.arange(6) % 2 if dtype is torch.bool else torch.arange(6)).to(dtype).view(2, 3)
+        for name, dtype in TYPES.items()
+    }
+    tensors |= {"scalar": torch.tensor(7), "empty": torch.empty(0, 3), "turned": torch.arange(6.0).view(2, 3).T}
+    write_all(tmp_path / "x", tensors)
+    with (tmp_path / "x").open("rb", buffering=0) as file:
+        got = read_all(file, "x")
+    assert got.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert (got[name].dtype, got[name].shape) == (tensor.dtype, tensor.shape)
+        assert got[name].tolist() == tensor.tolist(), name
+    assert [dtype for dtype in TYPES.values() if can_store(dtype)] == list(FLOATS.values())
+
+
+def test_a_type_that_torch_does_not_have_is_refused(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "x", {"a": entry("F8_E8M0", [2], 0, 2)}, bytes(2))
+    with path.open("rb", buffering=0) as file, pytest.raises(CheckpointError, match="'a' is stored as F8_E8M0, which"):
+        read_all(file, "x")

@@ -23,6 +23,9 @@ from ivl.errors import IvlError, nearest
 COMMANDS = {
     "demo": "See the model in the package answer questions about pictures.",
     "chat": "Ask a model about pictures: one question, or a conversation.",
+    "train": "Fine-tune a model as a recipe says.",
+    "data": "Check data sets, and make them of others.",
+    "init": "Join a vision model and a language model into a new model to train.",
     "info": "Show what a model is made of, and how it sees a picture.",
     "doctor": "Check what this machine can do, and whether a model is sound.",
     "bench": "Measure how fast a model runs here, and what share of this device that uses.",
@@ -38,9 +41,7 @@ class LazyCommands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        return getattr(import_module(f"ivl.cli.{cmd_name}"), cmd_name)  # type: ignore[no-any-return]
+        return getattr(import_module(f"ivl.cli.{cmd_name}"), cmd_name) if cmd_name in COMMANDS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -19,7 +19,7 @@ CONFIG_FILE = "adapter_config.json"
 
 _READ = {
     "peft_type", "r", "lora_alpha", "target_modules", "rank_pattern", "alpha_pattern", "use_rslora",
-    "init_lora_weights", "bias",
+    "init_lora_weights", "bias", "use_dora", "modules_to_save",
 }  # fmt: skip
 # They speak of training, of where the adapter came from, or of what the tensors' names say anyway.
 _WITHOUT_EFFECT = {
@@ -41,6 +41,10 @@ class AdapterSettings:
     rank_pattern: tuple[tuple[re.Pattern[str], int], ...]
     alpha_pattern: tuple[tuple[re.Pattern[str], float], ...]
     use_rslora: bool
+    use_dora: bool
+    """Magnitude and direction apart (Liu et al. 2024, arXiv 2402.09353)."""
+    replaced: tuple[str, ...]
+    """`modules_to_save`: ends of the paths of modules whose parameters the adapter holds itself."""
     targets: frozenset[str] | None
     """Ends of module paths; None where PEFT would read an expression."""
     leaves_out: bool
@@ -71,6 +75,8 @@ def read_settings(root: Path, num_modules: int) -> AdapterSettings:
         ),
         alpha_pattern=_patterns(where, "alpha_pattern", table, (int, float), -1e9, num_modules),
         use_rslora=table.get("use_rslora") is True,
+        use_dora=table.get("use_dora") is True,
+        replaced=_replaced(where, table.get("modules_to_save")),
         targets=_targets(where, table.get("target_modules")),
         leaves_out=any(table.get(field) not in _EMPTY for field in ("exclude_modules", "layers_to_transform")),
     )
@@ -89,8 +95,9 @@ def _check_fields(table: dict[str, Any], where: str) -> None:
         raise _refused(where, "init_lora_weights", start, way_out)
     if table.get("bias", "none") != "none":
         raise _refused(where, "bias", table["bias"], 'train with "none"')
-    if not isinstance(table.get("use_rslora", False), bool):
-        raise _refused(where, "use_rslora", table["use_rslora"], "true or false")
+    for field in ("use_rslora", "use_dora"):
+        if not isinstance(table.get(field, False), bool):
+            raise _refused(where, field, table[field], "true or false")
     for field, value in table.items():
         if field not in _READ | _WITHOUT_EFFECT and value not in _EMPTY:
             raise _refused(where, field, value, "it is not supported; train the adapter without it")
@@ -102,6 +109,14 @@ def _targets(where: str, targets: object) -> frozenset[str] | None:
     if isinstance(targets, list) and all(isinstance(target, str) for target in targets):
         return frozenset(targets)
     raise _refused(where, "target_modules", targets, "a list of module names is needed")
+
+
+def _replaced(where: str, names: object) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    if isinstance(names, list) and all(isinstance(name, str) and name for name in names):
+        return tuple(names)
+    raise _refused(where, "modules_to_save", names, "a list of module names is needed")
 
 
 def _patterns(

@@ -1,8 +1,9 @@
-"""Reading LoRA adapters that PEFT or `ivl` saved (Hu et al. 2021, arXiv 2106.09685).
+"""Reading LoRA and DoRA adapters that PEFT or `ivl` saved (Hu et al. 2021, arXiv 2106.09685).
 
 In: a folder with `adapter_config.json` and `adapter_model.safetensors`, and the model it is for. Out: an
 `Adapter` whose every tensor is known to fit. Knows no engine, and no module of the model: shapes come from the
-configuration alone, so the model may be fused.
+configuration alone, so the model may be fused. An adapter may also hold parameters of its own for whole modules, such
+as a connector that was trained fully (PEFT's `modules_to_save`).
 
 Both files come from a stranger. Nothing they name is imported or run, pickles are never opened, shapes are checked
 before numbers are read, and a setting that would change the answer in a way not built here is refused, not skipped.
@@ -13,7 +14,7 @@ Shapes: r rank of one module's adapter, `in` and `out` the widths of its linear 
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +34,15 @@ _PICKLE_FILE = "adapter_model.bin"
 
 _VOCABULARY = ("lm_head", "embed_tokens")
 _NO_VOCABULARY = "adapters of the vocabulary (lm_head, embed_tokens) are not supported; train without them"
-_TENSOR = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<half>[AB])(?:\.default)?\.weight")
+STORED_PREFIX = "base_model.model."
+"""What PEFT puts before the names of the model's modules."""
+LORA_NAME = re.compile(
+    r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?:(?P<half>[AB])(?:\.default)?\.weight"
+    r"|(?P<magnitude>magnitude_vector)(?:\.default)?(?:\.weight)?)"
+)
+"""A tensor of an adapter, as stored or as PEFT's own modules call it."""
+_Found = tuple[str, Entry]
+"""The name a tensor is stored under, and where."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,50 +54,62 @@ class LowRank:
     b: Tensor
     """(out, r)."""
     scale: float
+    magnitude: Tensor | None = None
+    """(out,): DoRA's length of each row of the changed weight; None for plain LoRA."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Adapter:
-    """A LoRA adapter, as stored: any type, on the CPU."""
+    """An adapter, as stored: any type, on the CPU."""
 
     source: str
     """Where it came from, for messages."""
     weights: Mapping[str, LowRank]
     """By module path of an unfused model: `language_model.layers.0.attention.q_proj`."""
 
+    replaced: Mapping[str, Tensor] = field(default_factory=dict)
+    """By parameter name: what stands in the place of the base's own."""
+
     @property
     def touches_vision(self) -> bool:
         """Whether the features of a picture differ from the base's (vision model or connector)."""
-        return any(part_of(path) != "language_model" for path in self.weights)
+        return any(part_of(path) != "language_model" for path in (*self.weights, *self.replaced))
+
+    @property
+    def uses_dora(self) -> bool:
+        """Whether any part scales the rows of the base's weights."""
+        return any(weight.magnitude is not None for weight in self.weights.values())
+
+    @property
+    def must_merge(self) -> str | None:
+        """A parameter that cannot differ from row to row of a batch, so that the adapter has to be merged; or None."""
+        return next((name for name in self.replaced if not acts_by_row(name)), None)
 
 
-def read_adapter(folder: str | os.PathLike[str], model: InternVL) -> Adapter:
-    """The adapter in `folder`, checked against `model`, which may be fused.
+def read_adapter(folder: str | os.PathLike[str], model: InternVL | InternVLConfig) -> Adapter:
+    """The adapter in `folder`, checked against `model`, which may be fused, or its configuration.
 
     Raises AdapterError when the folder is no whole LoRA adapter of this model or asks for what is not supported.
     """
+    config = model.config if isinstance(model, InternVL) else model
     root = Path(folder).expanduser()
     _check_files(root, f"{folder}")
-    shapes = linear_shapes(model.config)
+    shapes, parameters = linear_shapes(config), parameter_shapes(config)
     settings = read_settings(root, len(shapes))
     where = str(root / TENSOR_FILE)
+    wanted = _replaced_names(settings, parameters, str(root / CONFIG_FILE))
     with open_file(root, TENSOR_FILE, AdapterError) as file:
         try:
-            pairs = _find_pairs(read_header(file, where), where)
-            for path, pair in pairs.items():
-                _check_stored(path, pair, settings.rank_of(path), shapes, where)
-            _check_targets(settings, pairs, shapes, where)
-            weights = {
-                path: LowRank(
-                    a=_read_tensor(file, *pair["A"], where),
-                    b=_read_tensor(file, *pair["B"], where),
-                    scale=settings.scale_of(path),
-                )
-                for path, pair in pairs.items()
-            }
+            groups, replaced = _sort_out(read_header(file, where), wanted, where)
+            for path, group in groups.items():
+                _check_stored(path, group, settings, shapes, where)
+            _check_targets(settings, groups, shapes, where)
+            _check_replaced(replaced, wanted, groups, where)
+            weights = {path: _read_group(file, group, settings.scale_of(path), where) for path, group in groups.items()}
+            own = {name: _read_tensor(file, *found, where) for name, found in replaced.items()}
         except CheckpointError as fault:
             raise AdapterError(str(fault)) from None
-    return Adapter(source=str(root), weights=weights)
+    return Adapter(source=str(root), weights=weights, replaced=own)
 
 
 def linear_shapes(config: InternVLConfig) -> dict[str, tuple[int, int]]:
@@ -99,6 +120,13 @@ def linear_shapes(config: InternVLConfig) -> dict[str, tuple[int, int]]:
         if kind == "weight" and len(shape) == 2 and not path.endswith(_VOCABULARY):
             shapes[path] = (shape[0], shape[1])
     return shapes
+
+
+def acts_by_row(name: str) -> bool:
+    """Whether a parameter is that of a linear map or norm, which sees each row alone; not of the vocabulary, whose rows
+    are others."""
+    path, _, kind = name.rpartition(".")
+    return kind in ("weight", "bias") and not path.endswith(_VOCABULARY)
 
 
 def check_module(path: str, shapes: Mapping[str, tuple[int, int]], where: str) -> tuple[int, int]:
@@ -138,22 +166,50 @@ def _check_files(root: Path, given: str) -> None:
         raise AdapterError(f"{root} has no {name}: an adapter is a folder with {CONFIG_FILE} and {TENSOR_FILE}")
 
 
-def _find_pairs(header: dict[str, Entry], where: str) -> dict[str, dict[str, tuple[str, Entry]]]:
-    """Module path -> "A" and "B" -> (stored name, entry)."""
-    pairs: dict[str, dict[str, tuple[str, Entry]]] = {}
+def _replaced_names(
+    settings: AdapterSettings, parameters: Mapping[str, tuple[int, ...]], where: str
+) -> dict[str, tuple[int, ...]]:
+    """The parameters of the modules that `modules_to_save` names, by ends of their paths as PEFT does, and shapes."""
+    paths = {module for name in parameters for module in modules_above(name)}
+    for target in settings.replaced:
+        if not any(path.endswith(target) for path in paths):
+            hint = nearest(target, {path.rpartition(".")[2] for path in paths if not path[-1].isdigit()})
+            raise AdapterError(f"{where}: modules_to_save names {target!r:.80}, which the model does not have: {hint}")
+    return {
+        name: shape
+        for name, shape in parameters.items()
+        if any(m.endswith(settings.replaced) for m in modules_above(name))
+    }
+
+
+def modules_above(name: str) -> list[str]:
+    """The modules that a parameter lies in, outermost first."""
+    words = name.split(".")
+    return [".".join(words[:stop]) for stop in range(1, len(words))]
+
+
+def _sort_out(
+    header: dict[str, Entry], wanted: Mapping[str, object], where: str
+) -> tuple[dict[str, dict[str, _Found]], dict[str, _Found]]:
+    """Module path -> "A", "B" and "magnitude" of its adapter; parameter name -> what replaces it."""
+    groups: dict[str, dict[str, _Found]] = {}
+    replaced: dict[str, _Found] = {}
     for name, entry in header.items():
-        found = _TENSOR.fullmatch(name)
-        if found is None:
-            only = "only <module>.lora_A.weight and .lora_B.weight are read"
+        found = LORA_NAME.fullmatch(name)
+        if found is not None:
+            group, key = groups.setdefault(found["module"], {}), found["half"] or "magnitude"
+        elif name.removeprefix(STORED_PREFIX) in wanted:
+            group, key = replaced, name.removeprefix(STORED_PREFIX)
+        else:
+            only = "only <module>.lora_A.weight and .lora_B.weight are read, and what modules_to_save names"
             hint = _NO_VOCABULARY if any(part in name for part in _VOCABULARY) else only
             raise AdapterError(f"{where}: tensor {name!r:.160} is not understood: {hint}")
-        halves = pairs.setdefault(found["module"], {})
-        if found["half"] in halves:
+        if key in group:
             raise AdapterError(f"{where}: tensor {name!r:.160} is there twice, with and without `default`")
-        halves[found["half"]] = (name, entry)
-    if not pairs:
+        group[key] = (name, entry)
+    if not groups and not replaced:
         raise AdapterError(f"{where} holds no tensors: the adapter is empty")
-    return pairs
+    return groups, replaced
 
 
 def _check_targets(
@@ -183,22 +239,53 @@ def _ends(path: str) -> list[str]:
 
 def _check_stored(
     path: str,
-    pair: dict[str, tuple[str, Entry]],
-    rank: int,
+    group: dict[str, _Found],
+    settings: AdapterSettings,
     shapes: Mapping[str, tuple[int, int]],
     where: str,
 ) -> None:
-    """Check a module's two tensors by their headers."""
+    """Check a module's tensors by their headers."""
     width_out, width_in = check_module(path, shapes, where)
-    for half, needed in (("A", (rank, width_in)), ("B", (width_out, rank))):
-        if half not in pair:
+    rank = settings.rank_of(path)
+    needed: dict[str, tuple[int, ...]] = {"A": (rank, width_in), "B": (width_out, rank)}
+    for half in needed:
+        if half not in group:
             raise AdapterError(f"{where} has only one half of the pair of {path!r}: lora_{half} is missing")
-        name, entry = pair[half]
-        check_shape(name, entry.shape, needed, where)
-        if entry.dtype not in FLOATS:
-            raise AdapterError(
-                f"{where}: tensor {name!r} is stored as {entry.dtype}: only {', '.join(FLOATS)} are read"
-            )
+    if settings.use_dora:
+        needed["magnitude"] = (width_out,)
+    if settings.use_dora != ("magnitude" in group):
+        what = "is missing" if settings.use_dora else "is not understood"
+        said = str(settings.use_dora).lower()
+        raise AdapterError(f"{where}: {path}.lora_magnitude_vector {what}: use_dora is {said} in {CONFIG_FILE}")
+    for key, shape in needed.items():
+        _check_entry(*group[key], shape, where)
+
+
+def _check_replaced(
+    replaced: Mapping[str, _Found],
+    wanted: Mapping[str, tuple[int, ...]],
+    groups: Mapping[str, object],
+    where: str,
+) -> None:
+    """Check that modules which the adapter replaces are all there, and are not adapted as well."""
+    for name, shape in wanted.items():
+        if name not in replaced:
+            raise AdapterError(f"{where} has no tensor of {name!r}, which modules_to_save names: fetch it again")
+        _check_entry(*replaced[name], shape, where)
+        if name.rpartition(".")[0] in groups:
+            raise AdapterError(f"{where} both adapts and replaces {name!r}: take its module out of modules_to_save")
+
+
+def _check_entry(name: str, entry: Entry, needed: tuple[int, ...], where: str) -> None:
+    check_shape(name, entry.shape, needed, where)
+    if entry.dtype not in FLOATS:
+        raise AdapterError(f"{where}: tensor {name!r} is stored as {entry.dtype}: only {', '.join(FLOATS)} are read")
+
+
+def _read_group(file: BinaryIO, group: Mapping[str, _Found], scale: float, where: str) -> LowRank:
+    magnitude = _read_tensor(file, *group["magnitude"], where) if "magnitude" in group else None
+    a, b = (_read_tensor(file, *group[half], where) for half in "AB")
+    return LowRank(a=a, b=b, scale=scale, magnitude=magnitude)
 
 
 def _read_tensor(file: BinaryIO, name: str, entry: Entry, where: str) -> Tensor:

@@ -22,6 +22,8 @@ from typing import Any, BinaryIO
 
 from ivl.errors import CheckpointError, IvlError
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""A disk, a user's share of it or a file may grow no more."""
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,254}")
 MAX_JSON_BYTES = 64 * 2**20
 """No JSON file of a model folder is larger; the largest, tokenizer.json, takes up to 20 MB."""
@@ -113,13 +115,13 @@ def new_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
         partial.mkdir(parents=True)
         yield partial
         for path in (*partial.iterdir(), partial):
-            _sync(path)
+            sync(path)
         if target.exists():
             target.rmdir()  # empty, as checked; fails rather than deletes if something has come in since
         partial.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as fault:
-        if fault.errno == errno.ENOSPC:
+        if fault.errno in FULL:
             raise CheckpointError(f"no space left on the disk of {target}: free some or choose another") from fault
         raise CheckpointError(f"{target} cannot be written: {_reason(fault)}") from fault
     finally:
@@ -143,7 +145,7 @@ def _roots(folder: Path) -> Iterator[Path]:
         yield root.parent.parent / "blobs"
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Flush a file or folder to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -65,11 +65,15 @@ class InternVL(nn.Module):
 
     def encode_tiles(self, pixel_values: Tensor) -> Tensor:
         """Tiles (N, 3, S, S) -> image tokens (N, I, D)."""
+        tokens: Tensor = self.connector(self.shuffled_patches(pixel_values))
+        return tokens
+
+    def shuffled_patches(self, pixel_values: Tensor) -> Tensor:
+        """Tiles (N, 3, S, S) -> what the connector reads, (N, I, 4C) for the usual 2 x 2 patches a token."""
         config = self.config
         pixel_values = pixel_values.to(self.vision_model.class_embedding.dtype)
         patches = self.vision_model(pixel_values, config.select_layer)[:, 1:]  # (N, P, C), class token dropped
-        tokens: Tensor = self.connector(pixel_shuffle(patches, config.shuffle_factor, config.ps_version))
-        return tokens
+        return pixel_shuffle(patches, config.shuffle_factor, config.ps_version)
 
     def embed(self, input_ids: Tensor, image_features: Tensor | None = None) -> Tensor:
         """Embeddings (T, D) of ids (T,), with image features (N, I, D) in the places of the image tokens.

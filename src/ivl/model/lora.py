@@ -4,96 +4,34 @@ In: a model, fused or not, that runs; adapters that `adapter_io` has read; befor
 rows belong to. Out: answers as if each row had met a model with its own adapter merged. Knows no files and no
 engine. The engine fuses first, then makes the `AdapterSet`; both change the model from outside, on one thread.
 
-`AdaptedLinear` stands in the place of a linear map only while some loaded adapter changes it: when the last such
-adapter goes, the base's own module is back in its place and the model is as it was.
+An `AdaptedLinear` or `AdaptedNorm` stands in the place of a module only while some loaded adapter changes it: when the
+last such adapter goes, the base's own module is back in its place and the model is as it was.
 
-Shapes: T packed tokens, N tiles, r rank of one part, R ranks of all parts of a product together, `in` and `out`
-its widths.
+Shapes: r rank of one part, `in` and `out` the widths of a linear map.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import count
+from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ivl.errors import AdapterError
-from ivl.model.adapter_io import Adapter, LowRank, check_module, check_shape, linear_shapes
+from ivl.model.adapted import AdaptedLinear, AdaptedNorm, Delta, Part, Route, Run, Swap
+from ivl.model.adapter_io import Adapter, LowRank
+from ivl.model.adapter_merge import check_fit, gain_of
+from ivl.model.adapter_merge import merge as merge
+from ivl.model.fused import PackedLinear
 from ivl.model.internvl import InternVL
-from ivl.model.names import part_of
+from ivl.model.names import parameter_shapes, part_of
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Part:
-    """What an adapter adds to some columns of a product; several parts where the engine fused them."""
-
-    columns: slice
-    ranks: slice
-    """Its own among the R ranks of the product."""
-    up: Tensor
-    """(r, width of the columns): B transposed, times the scale."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Delta:
-    """What one adapter adds to one product."""
-
-    down: Tensor
-    """(R, in): the A of all parts, one below the other."""
-    parts: tuple[Part, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """Rows `start` to `stop` of dim 0, which belong to the adapter loaded as `uid`."""
-
-    uid: int
-    start: int
-    stop: int
-
-
-class Route:
-    """Which rows of the next forward belong to which adapter; shared by all `AdaptedLinear` of a model."""
-
-    def __init__(self) -> None:
-        self.runs: tuple[Run, ...] = ()
-        """Rows of the base are in none."""
-        self.num_rows = 0
-
-
-class AdaptedLinear(nn.Module):
-    """A linear map and what the loaded adapters add to it."""
-
-    def __init__(self, base: nn.Module, route: Route) -> None:
-        super().__init__()
-        self.base = base
-        self.route = route
-        self.deltas: dict[int, Delta] = {}
-        """By uid; no parameters: they are neither trained nor saved with the model."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (T, in) or (N, ..., in) -> (T, out) or (N, ..., out)."""
-        out: Tensor = self.base(x)
-        if self.route.runs:
-            self._add(x, out)
-        return out
-
-    def _add(self, x: Tensor, out: Tensor) -> None:
-        """Add to `out`, in place, what the adapters make of their rows."""
-        assert len(x) == self.route.num_rows, f"the route speaks of {self.route.num_rows} rows, x has {len(x)}"
-        inner = x.shape[:-1].numel() // len(x)  # patches of a tile; 1 for tokens
-        x, out = x.reshape(-1, x.shape[-1]), out.view(-1, out.shape[-1])
-        for run in self.route.runs:
-            delta = self.deltas.get(run.uid)
-            if delta is None:
-                continue
-            rows = slice(run.start * inner, run.stop * inner)
-            low = F.linear(x[rows], delta.down)  # (rows, R)
-            for part in delta.parts:
-                out[rows, part.columns].addmm_(low[:, part.ranks], part.up)
+_Adapted = AdaptedLinear | AdaptedNorm
+_A = TypeVar("_A", AdaptedLinear, AdaptedNorm)
+_NOT_BESIDE = "cannot run beside the base: merge it first, or give it as the pipeline's only adapter"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +40,18 @@ class _Place:
 
     parent: str
     attribute: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Change:
+    """What an adapter does to some columns of a product."""
+
+    base: nn.Module
+    columns: slice
+    weight: LowRank | dict[str, Tensor]
+    """Or a weight and bias of its own."""
+    like: Tensor
+    """With the type and device that are needed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -145,11 +95,14 @@ class AdapterSet:
             raise AdapterError(f"adapter name {name!r:.80} is not allowed: a non-empty text is needed")
         if name in self._loaded:
             raise AdapterError(f"an adapter {name!r} is loaded already: unload it first or choose another name")
-        deltas = self._deltas(adapter)
+        products, norms = self._prepare(adapter)
         uid = next(self._uids)
-        for place, delta in deltas.items():
-            self._adapted(place).deltas[uid] = delta
-        self._loaded[name] = _Loaded(uid=uid, touches_vision=adapter.touches_vision, places=tuple(deltas))
+        for place, delta in products.items():
+            self._adapt(place, AdaptedLinear).deltas[uid] = delta
+        for place, norm in norms.items():
+            self._adapt(place, AdaptedNorm).deltas[uid] = norm
+        places = (*products, *norms)
+        self._loaded[name] = _Loaded(uid=uid, touches_vision=adapter.touches_vision, places=places)
 
     def unload(self, name: str) -> None:
         """Take an adapter off; its memory is free. The route is the base's again.
@@ -160,7 +113,7 @@ class AdapterSet:
         self.route([])
         del self._loaded[name]
         for place in gone.places:
-            adapted = self._adapted(place)
+            adapted = getattr(self._model.get_submodule(place.parent), place.attribute)
             del adapted.deltas[gone.uid]
             if not adapted.deltas:
                 setattr(self._model.get_submodule(place.parent), place.attribute, adapted.base)
@@ -189,59 +142,56 @@ class AdapterSet:
             raise AdapterError(f"no adapter {name!r:.80} is loaded; loaded: {loaded}")
         return self._loaded[name]
 
-    def _adapted(self, place: _Place) -> AdaptedLinear:
-        """The `AdaptedLinear` at a place, which is put there if need be."""
+    def _adapt(self, place: _Place, kind: type[_A]) -> _A:
+        """The adapted module at a place, which is put there if need be."""
         parent = self._model.get_submodule(place.parent)
         module = getattr(parent, place.attribute)
-        if not isinstance(module, AdaptedLinear):
-            module = AdaptedLinear(module, self._route)
+        if not isinstance(module, kind):
+            module = kind(module, self._route)
             setattr(parent, place.attribute, module)
         return module
 
-    def _deltas(self, adapter: Adapter) -> dict[_Place, Delta]:
-        """What `adapter` adds to each product, ready on the device. Changes nothing."""
-        _check_fit(self._model, adapter)
-        columns: dict[_Place, list[tuple[slice, LowRank]]] = defaultdict(list)
-        likes: dict[_Place, Tensor] = {}
+    def _prepare(self, adapter: Adapter) -> tuple[dict[_Place, Delta], dict[_Place, nn.Module]]:
+        """What `adapter` changes in each product and norm, ready on the device. Changes nothing."""
+        check_fit(self._model, adapter)
+        if adapter.must_merge is not None:
+            raise AdapterError(f"{adapter.source} replaces {adapter.must_merge!r} and {_NOT_BESIDE}")
+        changes: dict[_Place, list[_Change]] = defaultdict(list)
+        norms: dict[_Place, nn.Module] = {}
         for path, weight in adapter.weights.items():
-            place, where = _locate(self._model, path, adapter.source)
-            module = getattr(self._model.get_submodule(place.parent), place.attribute)
-            is_ours = not isinstance(module, AdaptedLinear) or module.route is self._route
-            assert is_ours, f"{path} belongs to the AdapterSet of another engine"
-            columns[place].append((where, weight))
-            likes[place] = _like(self._model, path)
-        return {place: _delta(weights, likes[place], adapter.source) for place, weights in columns.items()}
+            place, base, columns = self._find_module(path, adapter.source)
+            changes[place].append(_Change(base=base, columns=columns, weight=weight, like=_like(self._model, path)))
+        for path, own in _by_module(self._model, adapter).items():
+            place, base, columns = self._find_module(path, adapter.source)
+            own = _placed(own, _like(self._model, path), adapter.source)
+            if own["weight"].dim() == 1:
+                norms[place] = _norm_with(base, own)
+            else:
+                changes[place].append(_Change(base=base, columns=columns, weight=own, like=own["weight"]))
+        return {place: _delta(each, adapter.source) for place, each in changes.items()}, norms
+
+    def _find_module(self, path: str, source: str) -> tuple[_Place, nn.Module, slice]:
+        """Where the module of `path` hangs, the base's own module there, and its columns in that."""
+        place, columns = _locate(self._model, path, source)
+        module = getattr(self._model.get_submodule(place.parent), place.attribute)
+        if isinstance(module, _Adapted):
+            assert module.route is self._route, f"{path} belongs to the AdapterSet of another engine"
+            module = module.base
+        return place, module, columns
 
 
-@torch.no_grad()
-def merge(model: InternVL, adapter: Adapter) -> None:
-    """Add `adapter` to the weights of `model`, in place, for good: W += scale * B @ A, in float32 or wider.
-
-    Raises AdapterError, before anything is changed, when the adapter does not fit or the model is fused.
-    """
-    _check_fit(model, adapter)
-    modules = dict(model.named_modules())
-    for path in adapter.weights:
-        if not isinstance(modules.get(path), nn.Linear):
-            raise AdapterError(f"{adapter.source} cannot be merged: {path} is fused, quantised or adapted already")
-    for path, weight in adapter.weights.items():
-        base = modules[path].weight
-        assert isinstance(base, Tensor), f"{path} is linear but has no weight"
-        wide = torch.promote_types(base.dtype, torch.float32)
-        a, b = (half.to(base.device, wide) for half in (weight.a, weight.b))
-        base.copy_(torch.addmm(base.to(wide), b, a, alpha=weight.scale))
-
-
-def _check_fit(model: InternVL, adapter: Adapter) -> None:
-    """Raise AdapterError unless every tensor of the adapter has its place in the model."""
-    if not adapter.weights:
-        raise AdapterError(f"{adapter.source} changes nothing: the adapter is empty")
-    shapes = linear_shapes(model.config)
-    for path, weight in adapter.weights.items():
-        width_out, width_in = check_module(path, shapes, adapter.source)
-        rank = len(weight.a)
-        check_shape(f"{path}.lora_A", tuple(weight.a.shape), (rank, width_in), adapter.source)
-        check_shape(f"{path}.lora_B", tuple(weight.b.shape), (width_out, rank), adapter.source)
+def _by_module(model: InternVL, adapter: Adapter) -> dict[str, dict[str, Tensor]]:
+    """Module path -> "weight" and "bias" that the adapter has in the place of the base's."""
+    modules: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in adapter.replaced.items():
+        path, _, kind = name.rpartition(".")
+        modules[path][kind] = tensor
+    shapes = parameter_shapes(model.config)
+    for path, own in modules.items():
+        for kind in ("weight", "bias"):
+            if f"{path}.{kind}" in shapes and kind not in own:
+                raise AdapterError(f"{adapter.source} replaces {path!r} but for its {kind}, and {_NOT_BESIDE}")
+    return modules
 
 
 def _locate(model: InternVL, path: str, source: str) -> tuple[_Place, slice]:
@@ -249,7 +199,7 @@ def _locate(model: InternVL, path: str, source: str) -> tuple[_Place, slice]:
     above, _, name = path.rpartition(".")
     parent = model.get_submodule(above)
     for attribute, child in parent.named_children():
-        base = child.base if isinstance(child, AdaptedLinear) else child
+        base = child.base if isinstance(child, _Adapted) else child
         if attribute == name:
             return _Place(parent=above, attribute=attribute), slice(None)
         start = 0
@@ -261,20 +211,69 @@ def _locate(model: InternVL, path: str, source: str) -> tuple[_Place, slice]:
 
 
 def _like(model: InternVL, path: str) -> Tensor:
-    """A tensor with the type and device that adapters of `path` need; norms are never quantised."""
+    """A tensor with the type and device that adapters of `path` need; embeddings are never quantised."""
     if part_of(path) == "language_model":
-        return model.language_model.norm.weight
+        return model.language_model.embed_tokens.weight
     return model.vision_model.class_embedding
 
 
-def _delta(weights: list[tuple[slice, LowRank]], like: Tensor, source: str) -> Delta:
-    """One product's parts, moved to the device; the scale goes into B before it is rounded."""
-    down = torch.cat([weight.a.to(like.device, like.dtype) for _, weight in weights])
+def _placed(own: Mapping[str, Tensor], like: Tensor, source: str) -> dict[str, Tensor]:
+    """A module's own parameters as the model needs them; a copy."""
+    placed = {kind: tensor.to(like.device, like.dtype, copy=True) for kind, tensor in own.items()}
+    _check_finite(placed.values(), like, source)
+    return placed
+
+
+def _norm_with(base: nn.Module, own: Mapping[str, Tensor]) -> nn.Module:
+    """The base's norm with other parameters."""
+    norm = deepcopy(base)
+    for kind, tensor in own.items():
+        setattr(norm, kind, nn.Parameter(tensor, requires_grad=False))
+    return norm
+
+
+def _delta(changes: list[_Change], source: str) -> Delta:
+    """One product's parts, moved to the device; scale and gain go into B before it is rounded."""
     parts: list[Part] = []
-    for columns, weight in weights:
+    downs: list[Tensor] = []
+    swaps: list[Swap] = []
+    for change in changes:
+        weight, like = change.weight, change.like
+        if isinstance(weight, dict):
+            swaps.append(Swap(columns=change.columns, weight=weight["weight"], bias=weight.get("bias")))
+            continue
         first = parts[-1].ranks.stop if parts else 0
-        up = (weight.b.double() * weight.scale).T.contiguous().to(like.device, like.dtype)
-        parts.append(Part(columns=columns, ranks=slice(first, first + len(up)), up=up))
-    if not all(tensor.isfinite().all() for tensor in (down, *(part.up for part in parts))):
+        up = (weight.b.double() * weight.scale).to(like.device)
+        gain, shift = _gain_and_shift(change, weight, source)
+        up = (up if gain is None else up * gain[:, None]).T.contiguous().to(like.dtype)
+        gain, shift = (each if each is None else each.to(like.dtype) for each in (gain, shift))
+        ranks = slice(first, first + len(up))
+        parts.append(Part(columns=change.columns, ranks=ranks, up=up, gain=gain, shift=shift))
+        downs.append(weight.a.to(like.device, like.dtype))
+        _check_finite([each for each in (downs[-1], up, gain, shift) if each is not None], like, source)
+    return Delta(down=torch.cat(downs) if downs else None, parts=tuple(parts), swaps=tuple(swaps))
+
+
+@torch.no_grad()
+def _gain_and_shift(change: _Change, weight: LowRank, source: str) -> tuple[Tensor | None, Tensor | None]:
+    """DoRA's factor on what the base gives, and what then restores the bias; float64, (out,) each."""
+    if weight.magnitude is None:
+        return None, None
+    base, bias = _weight_of(change.base), getattr(change.base, "bias", None)
+    if base is None:
+        raise AdapterError(f"{source} uses DoRA, which quantised weights do not allow: load the model unquantised")
+    gain = gain_of(base[change.columns], weight, source).double()
+    return gain, None if bias is None else bias[change.columns] * (1 - gain)
+
+
+def _weight_of(module: nn.Module) -> Tensor | None:
+    """The weight (out, in) of a linear map; None where it is not there in floats."""
+    weight = getattr(module, "weight", None)
+    if weight is None and isinstance(module, PackedLinear):
+        weight = module.packed.to_dense()
+    return weight if isinstance(weight, Tensor) and weight.is_floating_point() else None
+
+
+def _check_finite(tensors: Iterable[Tensor], like: Tensor, source: str) -> None:
+    if not all(tensor.isfinite().all() for tensor in tensors):
         raise AdapterError(f"{source} holds numbers that {str(like.dtype).removeprefix('torch.')} cannot hold")
-    return Delta(down=down, parts=tuple(parts))

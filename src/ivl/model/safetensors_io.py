@@ -17,7 +17,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,12 +36,18 @@ CHUNK_BYTES = 4 * 2**20
 
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """What a model's weights may be stored as."""
+TYPES = FLOATS | {
+    "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "U16": torch.uint16, "I16": torch.int16,
+    "U32": torch.uint32, "I32": torch.int32, "U64": torch.uint64, "I64": torch.int64, "C64": torch.complex64,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+}  # fmt: skip
+"""What is read and written at all: an optimizer keeps bytes and counts as well."""
 _ITEM_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1,
     "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
-_STORED = {dtype: name for name, dtype in FLOATS.items()}
+_STORED = {dtype: name for name, dtype in TYPES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +92,7 @@ def read_into(file: BinaryIO, offset: int, dtype: str, target: Tensor, where: st
     on."""
     assert target.is_contiguous(), "values are read into contiguous memory"
     flat = target.view(-1)
-    source = FLOATS[dtype]
+    source = TYPES[dtype]
     file.seek(offset)
     if flat.dtype == source and flat.device.type == "cpu":
         _fill(file, flat.view(torch.uint8).numpy().data, where)
@@ -138,7 +144,23 @@ def write_file(path: Path, tensors: Sequence[Source]) -> None:
 
 def can_store(dtype: torch.dtype) -> bool:
     """Whether weights of this type can be written and read again."""
-    return dtype in _STORED
+    return dtype in FLOATS.values()
+
+
+def read_all(file: BinaryIO, where: str) -> dict[str, Tensor]:
+    """Every tensor of a file, as stored, on the CPU. Raises CheckpointError."""
+    tensors: dict[str, Tensor] = {}
+    for name, entry in read_header(file, where).items():
+        if entry.dtype not in TYPES:
+            raise CheckpointError(f"{where}: tensor {name!r:.160} is stored as {entry.dtype}, which is not read")
+        tensors[name] = torch.empty(entry.shape, dtype=TYPES[entry.dtype])
+        read_into(file, entry.offset, entry.dtype, tensors[name], where)
+    return tensors
+
+
+def write_all(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write whole tensors, on any device, as a new safetensors file."""
+    write_file(path, [Source(name=name, shape=tuple(t.shape), pieces=(t.detach(),)) for name, t in tensors.items()])
 
 
 def _write_pieces(file: BinaryIO, tensor: Source) -> None:

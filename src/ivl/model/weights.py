@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -41,15 +41,20 @@ def load_model(
     folder: str | os.PathLike[str],
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = "float32",
+    in_float32: Collection[str] = (),
 ) -> InternVL:
     """The model in `folder`, in eval mode, its parameters of `dtype` on `device`.
 
+    in_float32: names of modules ("connector", "vision_model.layers.23") whose parameters are float32 whatever `dtype`
+    says, read from the file at that precision: what is to be trained.
     Raises ConfigError or CheckpointError when the folder is not a whole, sane model; SettingsError for a
     device or dtype that cannot be had.
     """
     target_dtype, target_device = _dtype(dtype), _device(device)
     checkpoint = open_checkpoint(folder)
     model = _build(checkpoint, target_device, target_dtype)
+    for name in in_float32:
+        model.get_submodule(name).to(torch.float32)
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     assert parameters.keys() == parameter_shapes(checkpoint.config).keys(), "a parameter would stay unread"
     for file, tensors in groupby(checkpoint.tensors, key=lambda item: item[0]):

@@ -49,6 +49,8 @@ _MOST_EXIF_SEGMENTS = 100
 _MOST_GIF_BLOCKS = 2**20
 """Data blocks of at most 255 bytes that are walked in a GIF."""
 _ORIENTATION = 0x0112
+_LATE_NOTES = (b"Raw profile type exif", b"XML:com.adobe.xmp")
+"""How the texts of a PNG begin that hold EXIF or XMP data."""
 _SUB_DIRECTORIES = {0x8769, 0x8825, 0xA005}  # Exif, GPS, interoperability
 _MOST_DIRECTORIES = 8
 # Bytes of one value by TIFF type, as Pillow reads them.
@@ -100,6 +102,20 @@ def webp_canvas(data: bytes) -> tuple[int, int] | None:
     except struct.error:
         pass
     return None
+
+
+def has_late_orientation(png: bytes) -> bool:
+    """Whether a PNG may say after its pixels how it was held, where opening it does not see that."""
+    at, after_pixels = len(b"\x89PNG\r\n\x1a\n"), False
+    while at + 8 <= len(png):
+        kind = png[at + 4 : at + 8]
+        if kind == b"IEND":
+            return False
+        after_pixels = after_pixels or kind == b"IDAT"
+        if after_pixels and (kind == b"eXIf" or png.startswith(_LATE_NOTES, at + 8)):
+            return True
+        at += 12 + int.from_bytes(png[at : at + 4], "big")
+    return False
 
 
 def read_orientation(exif: bytes) -> int:

@@ -21,11 +21,12 @@ from PIL import Image
 from ivl.errors import ImageError
 from ivl.processing.decoding import ImageLimits, check_size, decode_frame, open_picture
 from ivl.processing.fetch import FetchPolicy, fetch_url
+from ivl.processing.headers import has_late_orientation
 from ivl.processing.urls import shown_url
-from ivl.processing.viewing import mend_transparency, to_rgb
+from ivl.processing.viewing import mend_transparency, to_rgb, viewed_size
 from ivl.types import ImageSource
 
-__all__ = ["ImageLimits", "content_digest", "load_image", "open_file", "read_file", "shown_path"]
+__all__ = ["ImageLimits", "content_digest", "load_image", "open_file", "picture_size", "read_file", "shown_path"]
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:")
 _FETCHED = ("http:", "https:", "file:", "ftp:")
@@ -52,8 +53,7 @@ def load_image(
     """
     limits = limits or ImageLimits()
     if isinstance(source, Image.Image):
-        name, image = f"the PIL image of mode {source.mode!r}", source
-        check_size(image.width, image.height, name, limits)
+        name, image = _accept(source, limits)
     else:
         policy = fetch_policy or FetchPolicy(max_bytes=limits.max_bytes)
         name, data = _read(source, limits, policy, allow_paths)
@@ -61,6 +61,25 @@ def load_image(
         mend_transparency(image)
     decode_frame(image, name)
     return to_rgb(image, as_viewed=as_viewed)
+
+
+def picture_size(source: ImageSource, as_viewed: bool = True, *, limits: ImageLimits | None = None) -> tuple[int, int]:
+    """(width, height) of what `load_image` gives, from the file's header: in all but rare files no pixel is decoded.
+
+    A picture whose header is sound and whose pixels are damaged has a size, too. Otherwise errors as `load_image`.
+    """
+    limits = limits or ImageLimits()
+    if isinstance(source, Image.Image):
+        name, image = _accept(source, limits)
+        decode_frame(image, name)  # nothing to do where it is decoded
+    else:
+        name, data = _read(source, limits, FetchPolicy(max_bytes=limits.max_bytes), allow_paths=True)
+        image = open_picture(data, name, limits)
+        # Pillow turns a TIFF while it decodes, and reads the end of a PNG only then.
+        is_turned = image.format == "TIFF" and viewed_size(image) != image.size
+        if is_turned or (image.format == "PNG" and as_viewed and has_late_orientation(data)):
+            decode_frame(image, name)
+    return viewed_size(image) if as_viewed else image.size
 
 
 def content_digest(image: Image.Image, **options: str | int | float | bool | None) -> str:
@@ -124,6 +143,13 @@ def _open_regular(path: Path) -> BinaryIO | None:
 def shown_path(path: str) -> str:
     """A path as messages show it, at most 100 characters."""
     return repr(path if len(path) <= 100 else path[:60] + "..." + path[-37:])
+
+
+def _accept(image: Image.Image, limits: ImageLimits) -> tuple[str, Image.Image]:
+    """How messages call a picture in memory, and the picture; its size is checked."""
+    name = f"the PIL image of mode {image.mode!r}"
+    check_size(image.width, image.height, name, limits)
+    return name, image
 
 
 def _read(source: object, limits: ImageLimits, policy: FetchPolicy, allow_paths: bool) -> tuple[str, bytes]:

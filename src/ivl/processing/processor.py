@@ -6,10 +6,10 @@ no engine.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import PIL.Image
 import torch
@@ -17,7 +17,7 @@ import torch
 from ivl.errors import ConfigError, ContextLengthError, SettingsError, TokenizerError
 from ivl.model.config import InternVLConfig
 from ivl.model.config_io import load_config
-from ivl.processing.images import content_digest, load_image
+from ivl.processing.images import content_digest, load_image, picture_size
 from ivl.processing.messages import show, to_messages
 from ivl.processing.placement import arrange, place_frames
 from ivl.processing.segments import IMAGE, IMAGE_END, IMAGE_START, IMAGE_TOKEN, Segment, fill_images, text_of
@@ -26,20 +26,44 @@ from ivl.processing.tiling import MOST_TILES, choose_grid, split_tiles, tiles_to
 from ivl.processing.tokenizer import Tokenizer
 from ivl.processing.tokenizer_files import load_tokenizer
 from ivl.processing.tokenizer_settings import read_object
-from ivl.processing.video import load_frames
+from ivl.processing.video import check_source, load_frames
 from ivl.types import ImagePart, Message, ModelInputs, VideoPart
 
 UNTRAINED = -100
 """Label of a token that is not trained."""
 
+_Size = TypeVar("_Size", bound="PictureSize")
+
 
 @dataclass(frozen=True, kw_only=True)
-class _Picture:
-    """An opened picture and its tiles' number."""
+class PictureSize:
+    """A picture or a frame of a video, as far as its tiles' number depends on it."""
+
+    width: int
+    height: int
+    max_tiles: int
+    """Tiles it may take, without the thumbnail; a frame takes one."""
+    num_tiles: int
+    """Tiles it takes, thumbnail included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSize:
+    """What messages cost."""
+
+    num_tokens: int
+    num_tiles: int
+    num_trained: int
+    """Tokens that are labels; 0 for a prompt."""
+    pictures: tuple[PictureSize, ...] = ()
+    """In the order of the text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Picture(PictureSize):
+    """An opened picture."""
 
     image: PIL.Image.Image
-    max_tiles: int
-    num_tiles: int
 
     def digest(self, config: InternVLConfig) -> str:
         """Equal only for pictures that become equal tiles."""
@@ -99,7 +123,7 @@ class Processor:
         Raises PromptError, ImageError, ContextLengthError, SettingsError.
         """
         checked = to_messages(messages)
-        turns, pictures = self._open(checked, max_tiles, max_length)
+        turns, pictures = self._open(checked, max_tiles, max_length, self._pictures)
         encoded = self.tokenizer.encode_segments(self._segments(turns, pictures, add_generation_prompt=True))
         _check_length(len(encoded.ids), max_length)
         input_ids = torch.tensor(encoded.ids, dtype=torch.int64)
@@ -124,11 +148,37 @@ class Processor:
         it. What people typed is in it as they typed it; only `input_ids` tell it from control tokens. Errors
         as calling.
         """
-        turns, pictures = self._open(to_messages(messages), max_tiles, None)
+        turns, pictures = self._open(to_messages(messages), max_tiles, None, self._pictures)
         return text_of(self._segments(turns, pictures, add_generation_prompt))
 
+    def measure(self, messages: Any, *, max_tiles: int | None = None) -> SampleSize:
+        """What calling would give, in numbers: pictures' headers are read, and no pixels are made.
+
+        A picture whose header is sound and whose pixels are damaged is not noticed. Otherwise errors as calling.
+        """
+        turns, pictures = self._open(to_messages(messages), max_tiles, None, self._sizes)
+        encoded = self.tokenizer.encode_segments(self._segments(turns, pictures, add_generation_prompt=True))
+        return SampleSize(
+            num_tokens=len(encoded.ids),
+            num_tiles=sum(picture.num_tiles for picture in pictures),
+            num_trained=sum(encoded.trained) if turns[-1].role == "assistant" else 0,
+            pictures=tuple(pictures),
+        )
+
+    def count_tiles(self, width: int, height: int, max_tiles: int) -> int:
+        """Tiles of a picture of this size, thumbnail included, where it may take max_tiles without the thumbnail.
+
+        More are never fewer: a larger max_tiles gives as many tiles or more.
+        """
+        config = self.config
+        if not config.dynamic_image_size:
+            return 1
+        least = min(config.min_tiles, max_tiles)
+        columns, rows = choose_grid(width, height, least, max_tiles, config.image_size)
+        return columns * rows + (config.use_thumbnail and columns * rows > 1)
+
     def _segments(
-        self, turns: Sequence[Turn], pictures: Sequence[_Picture], add_generation_prompt: bool
+        self, turns: Sequence[Turn], pictures: Sequence[PictureSize], add_generation_prompt: bool
     ) -> list[Segment]:
         if turns[-1].role == "assistant":
             segments = self.template.sample(turns)
@@ -137,21 +187,25 @@ class Processor:
         return fill_images(segments, [picture.num_tiles * self.config.tokens_per_tile for picture in pictures])
 
     def _open(
-        self, messages: Sequence[Message], max_tiles: int | None, max_length: int | None
-    ) -> tuple[list[Turn], list[_Picture]]:
-        """The turns, and the pictures in the order of the text."""
+        self,
+        messages: Sequence[Message],
+        max_tiles: int | None,
+        max_length: int | None,
+        read: Callable[[ImagePart | VideoPart, int], Sequence[_Size]],
+    ) -> tuple[list[Turn], list[_Size]]:
+        """The turns, and what `read` gives for the pictures in the order of the text."""
         limit = _tile_limit(max_tiles, self.max_tiles)
         # All places are counted before the first picture is opened.
         arranged = [arrange(message, position) for position, message in enumerate(messages)]
         turns: list[Turn] = []
-        pictures: list[_Picture] = []
+        pictures: list[_Size] = []
         for message, pieces in zip(messages, arranged, strict=True):
             segments: list[Segment] = []
             for piece in pieces:
                 if isinstance(piece, str):
                     segments.append(Segment(piece))
                     continue
-                new = self._pictures(piece, limit)
+                new = read(piece, limit)
                 segments += place_frames(len(new)) if isinstance(piece, VideoPart) else [IMAGE]
                 pictures += new
                 num_tokens = self.config.tokens_per_tile * sum(picture.num_tiles for picture in pictures)
@@ -161,16 +215,27 @@ class Processor:
 
     def _pictures(self, part: ImagePart | VideoPart, limit: int) -> list[_Picture]:
         if isinstance(part, VideoPart):
-            frames = load_frames(part.source, num_frames=part.num_frames, as_viewed=self.as_viewed)
-            return [_Picture(image=frame, max_tiles=1, num_tiles=1) for frame in frames]
+            frames = load_frames(
+                part.source, part.num_frames, start_s=part.start_s, end_s=part.end_s, as_viewed=self.as_viewed
+            )
+            return [
+                _Picture(image=each, width=each.width, height=each.height, max_tiles=1, num_tiles=1) for each in frames
+            ]
         image = load_image(part.source, as_viewed=self.as_viewed)
-        config = self.config
-        if not config.dynamic_image_size:
-            return [_Picture(image=image, max_tiles=1, num_tiles=1)]
-        most = part.max_tiles or limit
-        columns, rows = choose_grid(image.width, image.height, min(config.min_tiles, most), most, config.image_size)
-        thumbnail = config.use_thumbnail and columns * rows > 1
-        return [_Picture(image=image, max_tiles=most, num_tiles=columns * rows + thumbnail)]
+        size = self._size(part, image.width, image.height, limit)
+        return [_Picture(image=image, **vars(size))]
+
+    def _sizes(self, part: ImagePart | VideoPart, limit: int) -> list[PictureSize]:
+        if isinstance(part, VideoPart):
+            check_source(part.source, part.num_frames, start_s=part.start_s, end_s=part.end_s)
+            side = self.config.image_size
+            return [PictureSize(width=side, height=side, max_tiles=1, num_tiles=1)] * part.num_frames
+        return [self._size(part, *picture_size(part.source, self.as_viewed), limit)]
+
+    def _size(self, part: ImagePart, width: int, height: int, limit: int) -> PictureSize:
+        most = part.max_tiles or limit if self.config.dynamic_image_size else 1
+        num_tiles = self.count_tiles(width, height, most)
+        return PictureSize(width=width, height=height, max_tiles=most, num_tiles=num_tiles)
 
     def _pixels(self, pictures: Sequence[_Picture]) -> torch.Tensor | None:
         """(N, 3, S, S) float32: the tiles of all pictures."""

@@ -16,10 +16,10 @@ from ivl.processing.decoding import ImageLimits, decode_frame, open_picture
 from ivl.processing.frames import FrameRequest, VideoLimits, sample_indices
 from ivl.processing.headers import sniff
 from ivl.processing.images import load_image, open_file, shown_path
-from ivl.processing.videofile import read_video
+from ivl.processing.videofile import check_video, read_video
 from ivl.processing.viewing import mend_transparency, to_rgb
 
-__all__ = ["VideoLimits", "load_frames", "sample_indices"]
+__all__ = ["VideoLimits", "check_source", "load_frames", "sample_indices"]
 
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://|data:", re.IGNORECASE)
@@ -43,35 +43,73 @@ def load_frames(
     Raises ImageError for what is no video, damaged, above a limit or a playlist; SettingsError for values
     that are not allowed; MissingExtraError when PyAV is needed and missing.
     """
-    is_bytes = isinstance(source, bytes | bytearray | memoryview)
     request = FrameRequest(
-        name="the video given as bytes" if is_bytes else shown_path(str(source)),
+        name=_name(source),
         num_frames=num_frames,
         start_s=start_s,
         end_s=end_s,
         as_viewed=as_viewed,
         limits=limits or VideoLimits(),
     )
+    folder = _folder(source)
+    if folder is not None:
+        return _from_folder(folder, request)
+    with _open(source, request.name) as file:
+        return _from_file(file, request)
+
+
+def check_source(
+    source: str | Path | bytes, num_frames: int = 8, *, start_s: float | None = None, end_s: float | None = None
+) -> None:
+    """Raise what `load_frames` would raise of what its first bytes tell, without decoding anything."""
+    request = FrameRequest(
+        name=_name(source),
+        num_frames=num_frames,
+        start_s=start_s,
+        end_s=end_s,
+        as_viewed=True,
+        limits=VideoLimits(),
+    )
+    if _folder(source) is None:
+        with _open(source, request.name) as file:
+            if _kind_of_moving_picture(file, request) is None:
+                check_video(file, request)
+
+
+def _name(source: object) -> str:
+    is_bytes = isinstance(source, bytes | bytearray | memoryview)
+    return "the video given as bytes" if is_bytes else shown_path(str(source))
+
+
+def _folder(source: object) -> Path | None:
+    """The folder that a source names; None if it is something else."""
+    if not isinstance(source, str | Path) or _URL.match(str(source)):
+        return None
+    return Path(source) if _is_folder(Path(source)) else None
+
+
+def _open(source: object, name: str) -> BinaryIO:
     if isinstance(source, bytes | bytearray | memoryview):
-        return _from_file(io.BytesIO(source), request)
+        return io.BytesIO(source)
     if not isinstance(source, str | Path):
         raise ImageError(f"a video cannot be of type {type(source).__name__}: allowed are a path or bytes")
     if _URL.match(str(source)):
         raise ImageError("a video is not fetched from a URL: download it and give its path")
-    path = Path(source)
-    if _is_folder(path):
-        return _from_folder(path, request)
-    with open_file(path, request.name) as file:
-        return _from_file(file, request)
+    return open_file(Path(source), name)
+
+
+def _kind_of_moving_picture(file: BinaryIO, request: FrameRequest) -> str | None:
+    """GIF, PNG or WebP; None for what may be a video file. Raises ImageError for a single picture."""
+    kind = sniff(file.read(16))
+    file.seek(0)
+    if kind in ("JPEG", "BMP", "TIFF"):
+        raise ImageError(f"{request.name} is a single picture ({kind}) and no video: give it as an image")
+    return kind
 
 
 def _from_file(file: BinaryIO, request: FrameRequest) -> list[Image.Image]:
-    kind = sniff(file.read(16))
-    file.seek(0)
-    if kind is None:
+    if _kind_of_moving_picture(file, request) is None:
         return read_video(file, request)
-    if kind in ("JPEG", "BMP", "TIFF"):
-        raise ImageError(f"{request.name} is a single picture ({kind}) and no video: give it as an image")
     data = file.read(request.limits.max_bytes + 1)
     limits = ImageLimits(max_bytes=request.limits.max_bytes, max_pixels=request.limits.max_pixels)
     image = open_picture(data, request.name, limits, most_frames=request.limits.max_frames + 1)

@@ -48,11 +48,8 @@ def read_video(file: BinaryIO, request: FrameRequest) -> list[Image.Image]:
     Raises ImageError for what is no video of an allowed kind, damaged or above a limit, MissingExtraError
     without PyAV.
     """
-    head = file.read(4096)
-    kind = _container(head)
-    if kind is None:
-        raise ImageError(f"{request.name} is no readable video: {looks_like(head)}; allowed: {_ALLOWED}")
-    reader = _Reader(av=_import_av(), file=file, kind=kind, request=request)
+    kind, av = check_video(file, request)
+    reader = _Reader(av=av, file=file, kind=kind, request=request)
     try:
         frames = reader.read()
     except ImageError:
@@ -62,6 +59,15 @@ def read_video(file: BinaryIO, request: FrameRequest) -> list[Image.Image]:
     except Exception as error:  # FFmpeg's errors are many, and PyAV adds Python's
         raise ImageError(f"{request.name} cannot be decoded: it is cut off or damaged") from error
     return frames
+
+
+def check_video(file: BinaryIO, request: FrameRequest) -> tuple[str, Any]:
+    """FFmpeg's name of a video file's container by its first bytes, and PyAV. Errors as `read_video`."""
+    head = file.read(4096)
+    kind = _container(head)
+    if kind is None:
+        raise ImageError(f"{request.name} is no readable video: {looks_like(head)}; allowed: {_ALLOWED}")
+    return kind, _import_av()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = (5, 6, 7, 8)
 # A transparent grey level of a PNG is stored in the file's own depth; Pillow stretches the pixels to 8 bits,
 # not the level.
 _LEVEL_STRETCH = {"L;2": 85, "L;4": 17}
@@ -45,6 +46,12 @@ def to_rgb(image: Image.Image, *, as_viewed: bool) -> Image.Image:
         raise ImageError(f"a picture of mode {image.mode!r} cannot be turned into RGB") from error
     rgb.info = {}
     return rgb
+
+
+def viewed_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height that a picture has in `to_rgb(image, as_viewed=True)`; its pixels are not needed."""
+    turned = _orientation(image) in _SIDEWAYS
+    return (image.height, image.width) if turned else (image.width, image.height)
 
 
 def mend_transparency(image: Image.Image) -> None:
@@ -127,6 +134,7 @@ def _orientation(image: Image.Image) -> int:
         text = image.info.get("Raw profile type exif")  # by ImageMagick: three lines, then hex digits
         if isinstance(text, str):
             return read_orientation(bytes.fromhex("".join(text.split("\n")[3:])))
-        return int(image.getexif().get(0x0112, 1))  # set by the caller on an image in memory
+        # Set by the caller on an image in memory. Not image.getexif(), which for a PNG decodes the pixels.
+        return int(Image.Image.getexif(image).get(0x0112, 1))
     except Exception:  # an orientation that cannot be read leaves the picture as it is
         return 1

@@ -10,6 +10,8 @@ import torch
 from ivl.engine import EngineCore
 from ivl.errors import SettingsError
 from ivl.hub import resolve
+from ivl.model.adapter_io import Adapter
+from ivl.model.adapter_merge import merge
 from ivl.model.config import InternVLConfig
 from ivl.model.fused import apply_fused
 from ivl.model.internvl import InternVL
@@ -27,13 +29,26 @@ def find_folder(model: str | Path | None, revision: str | None = None) -> Path:
 
 
 def load_engine_core(
-    folder: Path, config: EngineConfig, *, as_viewed: bool = True, max_tiles: int | None = None
+    folder: Path,
+    config: EngineConfig,
+    *,
+    as_viewed: bool = True,
+    max_tiles: int | None = None,
+    merged: Adapter | None = None,
 ) -> tuple[EngineCore, Processor]:
-    """An engine with a folder's weights, and the folder's processor."""
+    """An engine with a folder's weights, into which `merged` is merged, and the folder's processor."""
     # The processor first: it is quick, and a broken tokenizer is told before the weights are read.
     processor = load_processor(folder, as_viewed=as_viewed, max_tiles=max_tiles)
     device, dtype = place(config, processor.config)
-    return make_engine_core(load_model(folder, device=device, dtype=dtype), config), processor
+    model = load_model(folder, device=device, dtype=dtype)
+    if merged is not None:
+        merge(model, merged)
+    return make_engine_core(model, config), processor
+
+
+def must_merge(adapter: Adapter, config: EngineConfig) -> bool:
+    """Whether an adapter changes what cannot differ between the requests of a batch."""
+    return adapter.must_merge is not None or (adapter.uses_dora and config.quantization is not None)
 
 
 def place(config: EngineConfig, model_config: InternVLConfig) -> tuple[str, str]:

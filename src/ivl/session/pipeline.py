@@ -16,12 +16,13 @@ from ivl.engine.stream import TokenStream
 from ivl.errors import PromptError, SettingsError
 from ivl.model.adapter_io import read_adapter
 from ivl.model.config import InternVLConfig
+from ivl.model.config_io import load_config
 from ivl.processing import Processor
 from ivl.processing.images import load_image
 from ivl.processing.messages import to_messages
 from ivl.session.answer import AnswerStream, AnswerText, gather, make_request, sampling_params
 from ivl.session.grammar import Grammars
-from ivl.session.loading import find_folder, load_engine_core
+from ivl.session.loading import find_folder, load_engine_core, must_merge
 from ivl.session.session import Session
 from ivl.types import EngineConfig, GenerationConfig, ImagePart, Message, Response
 
@@ -195,7 +196,8 @@ def pipeline(
     """Load a model and make it ready to answer.
 
     model: a folder, a hub id such as "OpenGVLab/InternVL2-2B", or None for the small model in the package.
-    adapter: the folder of a LoRA adapter, which then gives the answers; or folders by name, for calls to choose from.
+    adapter: the folder of a LoRA adapter, which then gives the answers; or folders by name, for calls to choose from. A
+    single one that changes more than can differ between requests (the vocabulary, say) is merged into the model.
     backend_config: LMDeploy's name for engine_config.
     as_viewed: read pictures as a viewer shows them (upright, transparency on white); False reads them as the official
     code does. max_tiles: tiles an image may take; None leaves it to the model's own configuration.
@@ -204,14 +206,17 @@ def pipeline(
         raise SettingsError("engine_config and backend_config are the same setting: give one of them")
     config = engine_config or backend_config or EngineConfig()
     folder = find_folder(model, revision)
-    core, processor = load_engine_core(folder, config, as_viewed=as_viewed, max_tiles=max_tiles)
+    several = adapter if isinstance(adapter, Mapping) else {}
+    single = None if adapter is None or isinstance(adapter, Mapping) else read_adapter(adapter, load_config(folder))
+    merged = single if single is not None and must_merge(single, config) else None
+    core, processor = load_engine_core(folder, config, as_viewed=as_viewed, max_tiles=max_tiles, merged=merged)
     pipe = Pipeline(folder, processor, EngineWorker(core), config)
     try:
-        folders = adapter if isinstance(adapter, Mapping) else {} if adapter is None else {Path(adapter).name: adapter}
-        for name, path in folders.items():
+        for name, path in several.items():
             pipe.load_adapter(name, path)
-        if adapter is not None and not isinstance(adapter, Mapping):
-            pipe.adapter = Path(adapter).name
+        if single is not None and merged is None:
+            pipe.adapter = Path(single.source).name
+            pipe.engine.call(lambda core: core.load_adapter(Path(single.source).name, single))
     except BaseException:
         pipe.close()
         raise

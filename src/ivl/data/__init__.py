@@ -1,0 +1,1 @@
+"""Data sets: readers, checks, packing, and batches for training."""

@@ -1,0 +1,115 @@
+"""Work on many records in several processes, in order, with an end to it whatever happens.
+
+In: a callable that can be sent to another process, and the numbers of records. Out: its results, chunk by chunk in
+order. Processes are started afresh (spawned), end with the process that started them, and one that is killed ends the
+work with an error. Knows nothing of what is done.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
+from typing import Any, Generic, TypeVar
+
+import torch.utils.data
+
+from ivl.errors import DataError, IvlError
+
+Result = TypeVar("Result")
+Numbers = Sequence[int]
+
+_MOST = 32
+
+
+def choose_workers(asked: int | None, count: int, worth: int) -> int:
+    """Processes for `count` records: as asked, else as many as there are cores and `worth` records for each.
+
+    0: this process does the work.
+    """
+    if asked is not None:
+        return min(asked, _MOST, count)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    best = min(cores, _MOST, count // worth)
+    return best if best > 1 else 0
+
+
+def run_chunks(
+    work: Callable[[Numbers], Result], numbers: Numbers, *, workers: int, chunk_size: int
+) -> Iterator[tuple[Numbers, Result]]:
+    """`work` on chunks of `numbers`: each chunk with its result, in order.
+
+    Raises what `work` raises of ours, and DataError where a process is lost.
+    """
+    chunks = _Chunks(work, numbers, chunk_size)
+    if workers == 0:
+        for idx in range(len(chunks)):
+            yield chunks.numbers(idx), work(chunks.numbers(idx))
+        return
+    loader = torch.utils.data.DataLoader(
+        chunks, batch_size=None, collate_fn=_as_it_is, num_workers=workers, multiprocessing_context="spawn"
+    )
+    results: Any = None
+    try:
+        with _no_interrupt(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of more processes than cores
+            results = iter(loader)
+        for idx, result in enumerate(results):
+            if isinstance(result, IvlError):
+                raise result
+            yield chunks.numbers(idx), result
+    except RuntimeError as error:
+        if isinstance(error, IvlError) or "worker" not in str(error):
+            raise
+        raise DataError(
+            "a process that read records was killed, which is what a system out of memory does: use --workers 1"
+        ) from error
+    finally:
+        del results  # ends the processes, although an error may still hold this frame
+
+
+class _Chunks(torch.utils.data.Dataset[Any], Generic[Result]):
+    """Chunk idx is the result of work on it."""
+
+    def __init__(self, work: Callable[[Numbers], Result], numbers: Numbers, chunk_size: int) -> None:
+        self._work, self._numbers, self._size = work, numbers, chunk_size
+
+    def __len__(self) -> int:
+        return -(-len(self._numbers) // self._size)
+
+    def __getitem__(self, idx: int) -> Result | IvlError:
+        try:
+            return self._work(self.numbers(idx))
+        except IvlError as error:  # torch would write the worker's traceback into its message
+            return error
+
+    def numbers(self, idx: int) -> Numbers:
+        return self._numbers[idx * self._size : (idx + 1) * self._size]
+
+
+def _as_it_is(chunk: Any) -> Any:
+    return chunk
+
+
+@contextlib.contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Processes started here never see Ctrl-C, which a terminal sends to them too: the first process ends them.
+
+    An interrupt of this process waits until the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    resource_tracker.ensure_running()  # which would unblock the signal if it were started in the block
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))  # other threads do not block it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what new processes inherit
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)

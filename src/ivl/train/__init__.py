@@ -1,0 +1,1 @@
+"""Fine-tuning: recipes, the training loop, checkpoints and reports."""
