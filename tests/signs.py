@@ -5,6 +5,7 @@ Each sign is a shape; colour, size, place, turn and background differ from pictu
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,17 @@ _COLOURS = [(214, 40, 40), (30, 110, 200), (30, 140, 60), (240, 160, 20), (130, 
 _SIZE = 224
 
 
-def write_signs(folder: Path, train: int, test: int, seed: int = 0) -> tuple[Path, Path]:
-    """train.json and test.json in LLaVA form, with their pictures; no picture is in both."""
+def write_signs(
+    folder: Path, train: int, test: int, shapes: Sequence[str] = tuple(NAMES), seed: int = 0
+) -> tuple[Path, Path]:
+    """train.json and test.json in LLaVA form, with their pictures; no picture is in both. Shapes take turns."""
     (folder / "images").mkdir(parents=True)
     generator = np.random.default_rng(seed)
     paths = []
     for part, count in (("train", train), ("test", test)):
         records = []
         for number in range(count):
-            shape = list(NAMES)[number % len(NAMES)]
+            shape = shapes[number % len(shapes)]
             name = f"images/{part}-{number:04}.png"
             draw_sign(shape, generator).save(folder / name)
             turns = [("human", f"<image>\n{QUESTION}"), ("gpt", NAMES[shape])]

@@ -20,6 +20,7 @@ def recipe(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = Path("food.yaml")
     path.write_text("path: model\ndata_path: train.json\n")
+    Path("model").mkdir()
     return path
 
 
@@ -40,7 +41,7 @@ def run(monkeypatch):
 def plan(monkeypatch):
     """Stands for `make_plan`: shows the recipe's lr and the number of ranks."""
 
-    def make_plan(config, world_size):
+    def make_plan(config, world_size, model):
         plan = {"lr": config.lr, "ranks": world_size}
         return SimpleNamespace(lines=lambda: ["trains: all", f"lr {config.lr:g}"], data=lambda: plan)
 
@@ -71,8 +72,11 @@ def test_the_runs_exit_code_is_the_commands(ivl_command, recipe, run):
 
 
 def test_a_plan_is_shown_and_nothing_runs(ivl_command, recipe, run, plan):
-    assert ivl_command("train", recipe, "--dry-run").out == "trains: all\nlr 3e-05\n"
-    assert json.loads(ivl_command("train", recipe, "--dry-run", "--json", "--nproc", 3).out) == {"lr": 3e-5, "ranks": 3}
+    assert ivl_command("train", recipe, "--set", "path=''", "--dry-run").out == "trains: all\nlr 3e-05\n"
+    assert json.loads(ivl_command("train", recipe, "--set", "path=''", "--dry-run", "--json", "--nproc", 3).out) == {
+        "lr": 3e-5,
+        "ranks": 3,
+    }
     assert run.config is None
 
 
@@ -87,7 +91,7 @@ def test_a_plan_is_shown_and_nothing_runs(ivl_command, recipe, run, plan):
         (["food.yaml", "--set", "lr"], 1, "--set lr: name=value is needed, such as lr=1e-4"),
         (["food.yaml", "--set", "learning_rate=1"], 1, "there is no field 'learning_rate': here it is called lr"),
         (["food.yaml", "--set", "data_path=[]"], 1, "food.yaml does not say data_path: add it there, or give --set"),
-        (["food.yaml", "--set", "path=''"], 1, "food.yaml does not say path"),
+        (["food.yaml", "--set", "path=no/such/model"], 1, "no/such/model"),
         (["fields", "learning_rate"], 1, "here it is called lr"),
         (["fields", "--no-such"], 2, "(see ivl train fields --help)"),
         (["from-xtuner"], 2, "Missing argument 'CONFIG'. (see ivl train from-xtuner --help)"),

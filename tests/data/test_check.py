@@ -4,9 +4,9 @@ import json
 import time
 from html.parser import HTMLParser
 
-import PIL.Image
 import pytest
 
+from broken_set import NUM_RECORDS, record, write_broken, write_pictures, write_records
 from ivl.data.check import check
 from ivl.data.check_page import page
 from ivl.data.check_text import as_data, describe, list_faults, verdict
@@ -16,46 +16,18 @@ from ivl.data.sources import open_sources
 from parity.prompts import tiny_processor
 
 PROCESSOR = tiny_processor("internlm2-chat", "internlm2")
-NUM_RECORDS = 160
-
-
-def record(number, question="What is this?", answer="A dish.", **fields):
-    turns = [{"from": "human", "value": question}, {"from": "gpt", "value": f"{answer} {number}" if answer else ""}]
-    return {"id": str(number), "image": f"{number % 4}.png", "conversations": turns} | fields
-
-
-def write(path, records):
-    lines = [each if isinstance(each, bytes) else json.dumps(each, ensure_ascii=False).encode() for each in records]
-    path.write_bytes(b"\n".join(lines) + b"\n")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    for number, size in enumerate([(56, 56), (112, 56), (224, 112), (60, 200)]):
-        PIL.Image.effect_noise(size, 50 + number).convert("RGB").save(tmp_path / f"{number}.png")
-    data = (tmp_path / "0.png").read_bytes()
-    (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
+    write_pictures(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def broken(folder):
     """5 records of 100 are broken, each in another way. Gives the file, and {line: rule}."""
-    records = [record(number) for number in range(NUM_RECORDS)]
-    changes = {
-        3: (record(3, image="nope.png"), "missing file"),
-        10: (record(10, image="cut.png"), "image"),
-        31: (record(31, question="<image> <image> What?"), "placeholder count"),
-        62: (record(62, answer=""), "empty answer"),
-        77: (record(77, answer="word " * 100_000), "too long"),
-        90: (record(90, id="5"), "duplicate id"),
-        101: (json.dumps(record(101)).encode()[:-3], "bad JSON"),
-        159: (json.dumps(record(159, question="这是什么菜？"), ensure_ascii=False).encode("gbk"), "encoding"),
-    }
-    for index, (changed, _) in changes.items():
-        records[index] = changed
-    write(folder / "train.jsonl", records)
-    return folder / "train.jsonl", {index + 1: rule for index, (_, rule) in changes.items()}
+    return write_broken(folder)
 
 
 def run(settings=None, workers=0, on_progress=None, **paths):
@@ -90,7 +62,7 @@ def test_processes_find_the_same(broken):
 
 
 def test_numbers_are_those_of_the_samples(folder):
-    write(folder / "a.jsonl", [record(number) for number in range(6)])
+    write_records(folder / "a.jsonl", [record(number) for number in range(6)])
     report = run(train=folder / "a.jsonl")
     samples = [each for _, each in report.choose(100)]
     inputs = [PROCESSOR(each.messages) for each in samples]
@@ -105,7 +77,7 @@ def test_numbers_are_those_of_the_samples(folder):
 
 
 def test_an_epoch_repeats_a_data_set(folder):
-    write(folder / "a.jsonl", [record(number) for number in range(6)])
+    write_records(folder / "a.jsonl", [record(number) for number in range(6)])
     settings = DataSettings()
     sources = open_sources([DataSource(path=str(folder / "a.jsonl"), repeat_time=2.5)], settings)
     split = check({"train": sources}, PROCESSOR, settings, workers=0).splits[0]
@@ -118,8 +90,8 @@ def test_what_stands_twice(folder):
     val = [record(1, id="v"), record(7, id="w", question="Another?"), record(2, id="z"), record(2, id="zz")]
     (folder / "copy.png").write_bytes((folder / "2.png").read_bytes())
     val[2]["image"] = "copy.png"
-    write(folder / "train.jsonl", train)
-    write(folder / "val.jsonl", val)
+    write_records(folder / "train.jsonl", train)
+    write_records(folder / "val.jsonl", val)
     report = run(train=folder / "train.jsonl", val=folder / "val.jsonl")
     pairs = [(each.where, each.first) for each in report.splits[0].duplicates]
     assert pairs == [("train.jsonl:4", "train.jsonl:1")]
@@ -137,7 +109,7 @@ def test_what_stands_twice(folder):
 
 
 def test_samples_that_lose_tiles_are_counted(folder):
-    write(folder / "a.jsonl", [record(number) for number in range(8)])
+    write_records(folder / "a.jsonl", [record(number) for number in range(8)])
     roomy = run(train=folder / "a.jsonl").splits[0]
     least = roomy.spread("num_tokens").max - 1
     tight = run(DataSettings(max_length=least), train=folder / "a.jsonl").splits[0]
@@ -146,7 +118,7 @@ def test_samples_that_lose_tiles_are_counted(folder):
 
 
 def test_nothing_usable_is_a_report_too(folder):
-    write(folder / "a.jsonl", [record(number, answer="") for number in range(3)])
+    write_records(folder / "a.jsonl", [record(number, answer="") for number in range(3)])
     report = run(train=folder / "a.jsonl")
     assert len(report.faults) == 3
     assert list(report.choose(3)) == []
@@ -187,7 +159,7 @@ class Page(HTMLParser):
 def test_the_page_is_whole_and_escaped(folder):
     evil = "<script>alert(1)</script>&amp;\"'<img src=https://example.org/x>"
     records = [record(0, question=evil, id=evil), record(2), record(3, image=f"{evil[:30]}.png")]
-    write(folder / "a.jsonl", records)
+    write_records(folder / "a.jsonl", records)
     settings = DataSettings()
     report = run(settings, train=folder / "a.jsonl")
     samples = [(split.name, view(each, PROCESSOR, settings)) for split, each in report.choose(3)]

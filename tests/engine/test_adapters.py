@@ -223,3 +223,21 @@ def test_adapters_come_and_go_on_a_running_worker() -> None:
     assert not worker.call(is_adapted)
     worker.close()
     gc.collect()
+
+
+def test_the_backends_own_decoding_never_sees_the_route_of_the_batch_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph of the base that is captured right after a batch with adapters must not hold any."""
+    core, seen = make_loaded(), []
+    decode = core.runner.backend.decode
+
+    def watched(*args: object) -> object:
+        route = next(each.route for each in core.runner.model.modules() if isinstance(each, AdaptedLinear))
+        seen.append(route.runs)
+        return decode(*args)
+
+    monkeypatch.setattr(core.runner.backend, "decode", watched)
+    for each in mixed(4):
+        core.add(each)
+    drive(core)
+    assert seen
+    assert not any(seen)

@@ -1,16 +1,19 @@
 """The trainer's own forward against the official goldens, packed and not, and against itself in other layouts."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from parity.test_models import official_gradients
-from parity.tiny import NAMES, golden_json, goldens, pixels, write_checkpoint
-from random_model import make_model, prompt_with_tiles, random_ids, random_tiles
 
 from ivl.data.collate import collate
+from ivl.data.seen_tiles import TileStore
 from ivl.model import load_model
 from ivl.model.internvl import InternVL
 from ivl.train.forward import PackedForward, apply_checkpointing, first_bad_sample
 from ivl.types import ModelInputs
+from parity.test_models import official_gradients
+from parity.tiny import NAMES, golden_json, goldens, pixels, write_checkpoint
+from random_model import make_model, prompt_with_tiles, random_ids, random_tiles
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -133,3 +136,43 @@ def test_the_bad_sample_is_named():
     losses = torch.tensor([0.0, 1.0, float("nan"), 2.0])
     assert first_bad_sample(losses, (0, 2, 4), ("a", "b")) == "b"
     assert first_bad_sample(losses.nan_to_num(), (0, 2, 4), ("a", "b")) is None
+
+
+def test_tiles_seen_before_give_the_same_loss_and_are_not_encoded_again(tmp_path, monkeypatch):
+    model = make_model().float().requires_grad_(False)
+    model.connector.requires_grad_(True)
+    width = model.config.vision.hidden_size * model.config.shuffle_factor**2
+    store = TileStore(folder=tmp_path, shape=(model.config.tokens_per_tile, width), dtype=torch.float32)
+    forward = PackedForward(model, store=store)
+    encoded = []
+    encode = model.shuffled_patches
+    monkeypatch.setattr(model, "shuffled_patches", lambda pixels: (encoded.append(len(pixels)), encode(pixels))[1])
+    samples = [(name, replace_pixels(each)) for name, each in zip("abc", random_samples(), strict=True)]
+    losses = []
+    for chosen in (samples[:2], samples, samples):
+        batch = store.look_up(collate(chosen))
+        total, _ = forward(batch.input_ids, batch.targets, batch.weights, batch.offsets, batch.pixel_values, batch.seen)
+        losses.append(total.item())
+    assert encoded == [1, 3]
+    assert losses[2] == losses[1]
+    plain = collate(samples)
+    total, _ = PackedForward(model)(plain.input_ids, plain.targets, plain.weights, plain.offsets, plain.pixel_values)
+    assert abs(total.item() - losses[1]) < 1e-4
+
+
+def test_a_full_disk_ends_the_store_and_not_the_run(tmp_path, monkeypatch):
+    model = make_model().float().requires_grad_(False)
+    width = model.config.vision.hidden_size * model.config.shuffle_factor**2
+    store = TileStore(folder=tmp_path / "file", shape=(model.config.tokens_per_tile, width), dtype=torch.float32)
+    (tmp_path / "file").write_text("in the way")
+    forward = PackedForward(model, store=store)
+    batch = store.look_up(collate([("a", replace_pixels(random_samples()[0]))]))
+    forward(batch.input_ids, batch.targets, batch.weights, batch.offsets, batch.pixel_values, batch.seen)
+    assert forward.store is None
+    assert "cannot be written" in forward.store_fault
+
+
+def replace_pixels(inputs: ModelInputs) -> ModelInputs:
+    """The same in float32, as the processor makes it."""
+    pixels = inputs.pixel_values
+    return replace(inputs, pixel_values=None if pixels is None else pixels.float())

@@ -60,7 +60,9 @@ def test_logits_of_all_rows_are_never_made(monkeypatch):
     monkeypatch.setattr(loss_module, "ROWS", 8)
     seen = []
     real = loss_module._softmax_loss
-    monkeypatch.setattr(loss_module, "_softmax_loss", lambda logits, *rest: (seen.append(len(logits)), real(logits, *rest))[1])
+    monkeypatch.setattr(
+        loss_module, "_softmax_loss", lambda logits, *rest: (seen.append(len(logits)), real(logits, *rest))[1]
+    )
     head_loss(*make(20))
     assert seen == [8, 8, 4]
 

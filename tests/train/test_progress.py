@@ -71,7 +71,7 @@ def test_plain_lines_of_a_quick_run_are_the_first_step_and_what_matters():
         "step 10  saved runs/food/checkpoint-10 in 0.2 s",
         "step 15  validation loss 1.250 (was 1.500)  exact match 1 of 2 (was 1)",
         "step 15  saved runs/food/checkpoint-15 in 0.2 s",
-        "step 20/20  epoch 2.00  loss 1.319  lr 1.00e-4  2k tok/s  8 smp/s  MFU 50%  1 GB  0:00 left",
+        "step 20/20  epoch 2.00  loss 1.000  lr 1.00e-4  2k tok/s  8 smp/s  MFU 50%  1 GB  0:00 left",
         "step 20  validation loss 1.000 (was 1.250)  exact match 1 of 2 (was 1)",
         "step 20  saved runs/food/checkpoint-20 in 0.2 s",
         "done: 20 steps in 1:01: runs/food/adapter",

@@ -318,7 +318,7 @@ def test_a_run_needs_a_model_data_and_a_folder():
     assert for_run(dataclasses.replace(config, work_dir="w"), "food.yaml").work_dir == "w"
     ready = for_run(dataclasses.replace(config, work_dir="w"), "food.yaml", out=Path("o"), resume=True)
     assert (ready.work_dir, ready.resume) == ("o", True)
-    for name in ("path", "data_path"):
+    for name in ("data_path",):
         without = dataclasses.replace(config, **{name: type(getattr(config, name))()})
         with pytest.raises(SettingsError, match=f"food.yaml does not say {name}: add it there, or give --set {name}"):
             for_run(without, "food.yaml")

@@ -8,7 +8,6 @@ import atexit
 import contextlib
 import gc
 import os
-import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -17,7 +16,7 @@ from typing import NoReturn
 import click
 
 from ivl._version import __version__
-from ivl.cli.terminal import one_line
+from ivl.cli.terminal import tell_error
 from ivl.errors import IvlError, nearest
 
 COMMANDS = {
@@ -32,6 +31,7 @@ COMMANDS = {
 }
 
 EPILOG = "\b\nExamples:\n  ivl demo\n  ivl chat dinner.jpg -p 'What is on the table?'\n  ivl doctor"
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
 class LazyCommands(click.Group):
@@ -55,19 +55,22 @@ class LazyCommands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.command(cls=LazyCommands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=LazyCommands, epilog=EPILOG, invoke_without_command=True, context_settings=HELP_OPTIONS)
 @click.version_option(__version__, message="ivl %(version)s")
-def ivl() -> None:
+@click.pass_context
+def ivl(ctx: click.Context) -> None:
     """The whole life of an InternVL2 vision-language model in one environment."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run a command line (None: the process's own) and give its exit code; errors are told on stderr."""
     try:
-        outcome = ivl.main(None if args is None else list(args), prog_name="ivl", standalone_mode=False)
+        outcome = ivl.main(args and list(args), prog_name="ivl", standalone_mode=False)
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "ivl"
-        _tell(f"{error.format_message()} (see {command} --help)")
+        tell_error(f"{error.format_message()} (see {command} --help)")
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
@@ -92,9 +95,5 @@ def main() -> NoReturn:
 def _failed(error: Exception, message: str) -> int:
     if os.environ.get("IVL_DEBUG") == "1":
         raise error
-    _tell(message)
+    tell_error(message)
     return 1
-
-
-def _tell(message: str) -> None:
-    click.echo(f"error: {re.sub(r'0x[0-9a-fA-F]{4,}', '0x...', one_line(message))}", err=True)

@@ -47,6 +47,11 @@ def warn(text: str) -> None:
     click.echo(f"{click.style('error:', fg='red')} {one_line(text)}", err=True, color=_color())
 
 
+def tell_error(message: str) -> None:
+    """One line on stderr, without addresses."""
+    click.echo(f"error: {re.sub(r'0x[0-9a-fA-F]{4,}', '0x...', one_line(message))}", err=True)
+
+
 def mark(level: str) -> str:
     """The coloured word for a check's outcome, eight columns wide."""
     colour, word = _MARKS[level]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -60,6 +61,7 @@ def train(
         raise click.UsageError(NO_RECIPE, click.get_current_context())
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run", click.get_current_context())
+    from ivl.cli.subject import find_folder, find_subject
     from ivl.train.recipe import for_run, load_recipe
 
     config = for_run(load_recipe(recipe, overrides), recipe, out=out, resume=resume)
@@ -67,10 +69,11 @@ def train(
         status("loading ...")
         from ivl.train.launch import launch
 
-        return launch(config, nproc)
+        return launch(replace(config, path=str(find_folder(config.path or None))), nproc)
     from ivl.train.plan import make_plan
 
-    plan = make_plan(config, nproc)
+    subject = find_subject(config.path or None)  # a published model's shape is known without a download
+    plan = make_plan(replace(config, path=str(subject.folder or config.path)), nproc, subject.config)
     if as_json:
         show(json.dumps(plan.data(), ensure_ascii=False, indent=2))
     else:

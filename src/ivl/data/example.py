@@ -16,6 +16,8 @@ from ivl.types import Message
 if TYPE_CHECKING:
     import torch
 
+    from ivl.data.seen_tiles import SeenTiles
+
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
@@ -66,6 +68,8 @@ class PackedBatch:
     """S names for messages: the record's id or its place."""
     dropped: tuple[str, ...] = ()
     """Why planned samples are missing, one line each: their pictures turned out to be unreadable."""
+    seen: SeenTiles | None = None
+    """Tiles whose features are known already and whose pixels are therefore missing; None: all pixels are there."""
 
     @property
     def num_samples(self) -> int:
@@ -79,6 +83,8 @@ class PackedBatch:
 
     @property
     def num_tiles(self) -> int:
+        if self.seen is not None:
+            return len(self.seen.is_known)
         return 0 if self.pixel_values is None else len(self.pixel_values)
 
     def spans(self) -> Iterator[tuple[str, slice]]:

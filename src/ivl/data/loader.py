@@ -23,6 +23,7 @@ from ivl.data.collate import collate
 from ivl.data.corpus import Corpus
 from ivl.data.example import PackedBatch
 from ivl.data.planner import Planner
+from ivl.data.seen_tiles import TileStore
 from ivl.data.settings import DataSettings
 from ivl.errors import DataError, InputError
 from ivl.processing.processor import Processor
@@ -70,11 +71,13 @@ def batches(
     num_epochs: int | None = None,
     num_workers: int | None = None,
     pin_memory: bool = False,
+    store: TileStore | None = None,
 ) -> Iterator[PackedBatch]:
     """The micro batches of `rank` from (epoch, step) on: `planner.num_micros` of them a step, an epoch after another.
 
     num_epochs: stop after so many, the first one included; None: never. num_workers: processes that prepare samples;
     None: the recipe's number, or by the number of cores; 0: in this process.
+    store: where the features of tiles seen before are looked up.
     A sample that cannot be read is left out, and its batch says so in `dropped`.
     Raises DataError where preparing a sample fails for any other reason, or a worker process is lost. Close the
     iterator to end the workers.
@@ -83,7 +86,7 @@ def batches(
         num_workers = default_workers(settings)
     waiting: deque[Task] = deque()
     loader: DataLoader[_Loaded] = DataLoader(
-        _Samples(corpus, processor, settings),
+        _Samples(corpus, processor, settings, store),
         sampler=_tasks(planner, rank, epoch, step, num_epochs, waiting),
         batch_size=None,
         collate_fn=_unchanged,
@@ -140,10 +143,13 @@ def load_sample(
 class _Samples(Dataset[_Loaded]):
     """Makes the batch of a task; lives in each worker."""
 
-    def __init__(self, corpus: Corpus, processor: Processor, settings: DataSettings) -> None:
+    def __init__(
+        self, corpus: Corpus, processor: Processor, settings: DataSettings, store: TileStore | None = None
+    ) -> None:
         self.corpus = corpus
         self.processor = processor
         self.settings = settings
+        self.store = store
 
     def __getitem__(self, task: Task) -> _Loaded:
         samples: list[tuple[str, ModelInputs]] = []
@@ -158,6 +164,8 @@ class _Samples(Dataset[_Loaded]):
                 return _Loaded(error=f"{where}: preparing the sample failed: {type(error).__name__}: {error}")
         filler = 1 if self.processor.image_token_id == 0 else 0
         batch = collate(samples, self.settings.loss_weighting, dropped=dropped, filler_id=filler)
+        if self.store is not None:
+            batch = self.store.look_up(batch)
         return _Loaded(batch) if get_worker_info() is None else _shared(batch)
 
 
@@ -166,12 +174,12 @@ def _shared(batch: PackedBatch) -> _Loaded:
 
     Left to the queue, a lack of room would be told to nobody, and the batch waited for without end.
     """
-    tensors = _tensors(batch)
+    tensors = list(_tensors(batch).values()) + ([] if batch.seen is None else [batch.seen.features])
     try:
-        for each in tensors.values():
+        for each in tensors:
             each.share_memory_()  # type: ignore[no-untyped-call]
     except (RuntimeError, OSError) as error:
-        size = sum(each.nbytes for each in tensors.values()) / 2**20
+        size = sum(each.nbytes for each in tensors) / 2**20
         return _Loaded(
             error=f"shared memory (/dev/shm) has no room for a batch of {size:.0f} MiB: give it more (docker run "
             f"--shm-size=8g), or set dataloader_num_workers=0: {error}"

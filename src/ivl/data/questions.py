@@ -31,9 +31,12 @@ class Question:
 
 
 def make_question(example: Example, processor: Processor, max_length: int) -> Question:
-    """The question of one example, whose last message is its answer. Raises ImageError and ContextLengthError."""
+    """The question of one example as a corpus gives it, its tiles decided; its last message is the answer.
+
+    Raises ImageError and ContextLengthError.
+    """
     *asked, answer = example.messages
-    inputs = processor(tuple(asked), max_tiles=example.max_tiles, max_length=max_length)
+    inputs = processor(tuple(asked), max_length=max_length)
     stops = processor.serving_stop_token_ids
     return Question(
         sample_id=example.id or example.where,

@@ -3,6 +3,7 @@
 In: a model folder and the data settings of a recipe. Out: `RunData`. The trainer meets data only through it.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,9 @@ from ivl.data.example import PackedBatch
 from ivl.data.loader import batches
 from ivl.data.planner import Planner
 from ivl.data.questions import Question, make_question
+from ivl.data.seen_tiles import TileStore
 from ivl.data.settings import DataSettings
+from ivl.data.sources import FileSource
 from ivl.errors import DataError, InputError, SettingsError
 from ivl.processing.processor import Processor, load_processor
 
@@ -33,13 +36,15 @@ class RunData:
     val_planner: Planner | None
     rank: int
 
-    def steps(self, first_step: int, pin_memory: bool) -> Iterator[tuple[float, list[PackedBatch]]]:
+    def steps(
+        self, first_step: int, pin_memory: bool, store: TileStore | None = None
+    ) -> Iterator[tuple[float, list[PackedBatch]]]:
         """Epochs seen after each step, and this rank's micro batches of it, from `first_step` (from 0) on, for ever."""
         planner = self.planner
         epoch, step = planner.locate(first_step)
         stream = batches(
             self.train, self.processor, self.settings, planner,
-            rank=self.rank, epoch=epoch, step=step, pin_memory=pin_memory,
+            rank=self.rank, epoch=epoch, step=step, pin_memory=pin_memory, store=store,
         )  # fmt: skip
         try:
             while True:
@@ -61,6 +66,14 @@ class RunData:
             self.validation, self.processor, settings, self.val_planner,
             rank=self.rank, num_epochs=1, num_workers=workers,
         )  # fmt: skip
+
+    def fingerprint(self) -> str:
+        """Equal for runs whose steps see the same samples: the planner's own, and what is in the training files."""
+        digest = hashlib.sha256(self.planner.fingerprint().encode())
+        for portion in self.train.portions:
+            if isinstance(portion.source, FileSource):
+                digest.update(portion.source.digest().encode())
+        return digest.hexdigest()
 
     def questions(self, count: int) -> tuple[Question, ...]:
         """`count` validation questions, evenly spread; fewer where pictures cannot be read."""

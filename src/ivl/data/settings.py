@@ -66,7 +66,7 @@ class DataSettings:
     accumulative_counts: int = 1
     """Micro batches whose gradients make one step."""
     group_by_length: bool = True
-    """Without packing: put samples of like length together, so that ranks work equally long."""
+    """Without packing: deal out the samples of a step so that ranks and micro batches work equally long."""
     loss_weighting: LossWeighting = "token"
     """What counts alike: every trained token, every sample (1/n for each of its n tokens), or "square" (1/sqrt n)."""
     dataloader_num_workers: int | None = None

@@ -5,6 +5,7 @@ which other processes can be sent. The format is told by the content, never by t
 Raises DataError for what no record can be read from; faults of single records come when these are read.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +48,11 @@ class FileSource:
     def identity(self) -> str:
         """Equal only for an unchanged file whose records are read alike; says nothing of the pictures' files."""
         return f"{self.file.identity} in {self.folder.root}, {self.max_tiles} tiles"
+
+    def digest(self) -> str:
+        """SHA-256 of the file's bytes, wherever it lies."""
+        with Path(self.file.path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def where(self, index: int) -> str:
         """`name:line` of the record."""

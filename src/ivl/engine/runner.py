@@ -38,6 +38,7 @@ class Runner:
         """The chunks whose next token is due, and the logits (len(those), V) it is drawn from."""
         batch = pack(chunks, self.cache.block_size)
         cos, sin = self._cos_sin(batch)
+        self.adapters.route([])  # a graph holds the base alone: nothing of the last batch may be captured in it
         logits = self.backend.decode(batch, cos, sin)
         if logits is not None:
             return batch.chunks, logits

@@ -68,9 +68,9 @@ def open_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     """Check a folder from its configuration and headers. Raises ConfigError or CheckpointError, one line."""
     root = check_folder(folder)
     config, layout = load_config_and_layout(root)
-    found = _find_tensors(root, layout)
+    found = find_tensors(root, layout)
     wanted = stored_tensors(config, layout)
-    problems = list(_differences(root, wanted, found, config))
+    problems = list(differences(root, wanted, found, config))
     if problems:
         more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
         raise CheckpointError(problems[0] + more)
@@ -88,8 +88,8 @@ def describe_checkpoint(folder: str | os.PathLike[str]) -> CheckpointReport:
     try:
         root = check_folder(folder)
         config, layout = load_config_and_layout(root)
-        found = _find_tensors(root, layout)
-        problems += _differences(root, stored_tensors(config, layout), found, config)
+        found = find_tensors(root, layout)
+        problems += differences(root, stored_tensors(config, layout), found, config)
     except IvlError as fault:
         problems.append(str(fault))
     root = Path(folder).expanduser()
@@ -103,7 +103,7 @@ def describe_checkpoint(folder: str | os.PathLike[str]) -> CheckpointReport:
     )
 
 
-def _find_tensors(folder: Path, layout: Layout) -> dict[str, tuple[str, Entry]]:
+def find_tensors(folder: Path, layout: Layout) -> dict[str, tuple[str, Entry]]:
     """Every stored tensor by its modern name: (file, entry). Raises CheckpointError."""
     files, index = _weight_files(folder)
     found: dict[str, tuple[str, Entry]] = {}
@@ -170,7 +170,7 @@ def _no_weights(folder: Path) -> str:
     return f"{folder} has no weights ({WEIGHT_FILE} or {INDEX_FILE}): the download did not finish"
 
 
-def _differences(
+def differences(
     folder: Path,
     wanted: dict[str, StoredTensor],
     found: dict[str, tuple[str, Entry]],

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ivl.errors import CheckpointError, ConfigError
-from ivl.model.checkpoint import _differences, _find_tensors, open_checkpoint
+from ivl.model.checkpoint import differences, find_tensors, open_checkpoint
 from ivl.model.config import InternVLConfig
 from ivl.model.config_parse import parse_config
 from ivl.model.folder_io import check_folder, open_file, read_json
@@ -84,13 +84,13 @@ def open_part(folder: str | os.PathLike[str], name: PartName) -> Part:
         tensors = [each for each in whole.tensors if part_of(each[1].rows[0].name) == name]
         return _part(name, root, whole.config, tensors, is_whole=True)
     config = _config_alone(raw, name, str(root / "config.json"))
-    found = _find_tensors(root, "official")
+    found = find_tensors(root, "official")
     if name == "vision_model":
         _check_positions(root, config, found)
     elif config.text.tie_embeddings and head_name(config.text, "official").partition(".")[2] in found:
         config = replace(config, text=replace(config.text, tie_embeddings=False))  # as `load_config` does
     wanted = _wanted_alone(config, name)
-    problems = list(_differences(root, wanted, found, config))
+    problems = list(differences(root, wanted, found, config))
     if problems:
         raise CheckpointError(problems[0])
     tensors = [(file, wanted[key], entry) for key, (file, entry) in found.items() if key in wanted]

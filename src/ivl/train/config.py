@@ -22,7 +22,7 @@ class TuneSettings:
     """What trains."""
 
     path: str = ""
-    """The model: a folder or a hub id."""
+    """The model: a folder or a hub id; empty: the small one in the package."""
     load_from: str | None = None
     """Begin with the trained weights of this adapter or checkpoint folder, but with a new optimizer and from step 0."""
     language_model: Mode = "lora"
@@ -95,6 +95,9 @@ class RunSettings:
     activation_checkpointing: str | int = "auto"
     """Language model layers whose activations are computed twice instead of kept: auto (as few as memory allows), all,
     none or a number."""
+    vision_cache: str | None = None
+    """Folder where the frozen vision model's output for each tile is kept, for later epochs and runs: 2 MB a tile for
+    InternVL2-2B. A resumed run equals the uninterrupted one only up to rounding then. None: computed every time."""
     compile: bool = False
     """torch.compile each layer: pays in long runs on a GPU."""
     save_steps: int = 64
@@ -160,7 +163,9 @@ class TrainConfig(DataSettings, TuneSettings, OptimSettings, RunSettings):
             raise SettingsError(f"betas={list(self.betas)} is not allowed: two numbers are needed")
         for beta in self.betas:
             check_number("betas", beta, 0, 0.999999)
-        if not isinstance(self.activation_checkpointing, int):
+        if isinstance(self.activation_checkpointing, int):
+            check_number("activation_checkpointing", self.activation_checkpointing, 0, 10**6, whole=True)
+        else:
             check_choice("activation_checkpointing", self.activation_checkpointing, ("auto", "all", "none"))
 
     def _check_together(self) -> None:
@@ -169,6 +174,8 @@ class TrainConfig(DataSettings, TuneSettings, OptimSettings, RunSettings):
             raise SettingsError("language_model, vision_model and connector are all frozen: nothing would train")
         if self.quantization is not None and self.language_model == "full":
             raise SettingsError("quantization=nf4 goes with language_model: lora or frozen; 4-bit weights cannot train")
+        if self.vision_cache is not None and self.vision_model != "frozen":
+            raise SettingsError("vision_cache goes with vision_model: frozen; what trains sees every tile anew")
         if self.vision_layers is not None and self.vision_model == "frozen":
             raise SettingsError("vision_layers is given but vision_model is frozen: set vision_model to lora or full")
 

@@ -6,8 +6,7 @@ weights that train: nothing is merged or copied. Knows no files.
 
 import contextlib
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -22,14 +21,6 @@ ANSWER_TOKENS = 96
 """Tokens of a validation answer, at most."""
 _PREVIEW = 320
 """Pixels of the longer side of a picture in the report."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossSum:
-    """A sum of weighted losses and of the weights."""
-
-    loss: float
-    weight: float
 
 
 @torch.no_grad()
@@ -58,11 +49,12 @@ def run_forward(
         batch.weights.to(device, non_blocking=True) * scale,
         batch.offsets,
         pixels,
+        batch.seen,
     )
     return total, losses
 
 
-def answer_questions(strategy: Strategy, questions: Sequence[Question], ranks: Ranks) -> tuple[Answer, ...]:
+def answer_questions(strategy: Strategy, questions: Iterable[Question], ranks: Ranks) -> tuple[Answer, ...]:
     """What the model says to each; with sharded weights all ranks answer the same questions together."""
     forward = strategy.forward
     autocast = (

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ivl.data.seen_tiles import SeenTiles, TileStore
 from ivl.model.internvl import InternVL
 from ivl.model.varlen import packed_attention
 from ivl.train.loss import head_loss
@@ -30,13 +31,23 @@ class PackedForward(nn.Module):
 
     dtype: of the arithmetic; other than float32 it is autocast's, over float32 weights where those train.
     always_sees: give the vision side a blank tile when a batch has none; several ranks need it.
+    store: where the output of a frozen vision model is kept.
     """
 
-    def __init__(self, model: InternVL, dtype: torch.dtype = torch.float32, always_sees: bool = False) -> None:
+    def __init__(
+        self,
+        model: InternVL,
+        dtype: torch.dtype = torch.float32,
+        always_sees: bool = False,
+        store: TileStore | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.dtype = dtype
         self.always_sees = always_sees
+        self.store = store
+        self.store_fault: str | None = None
+        """Why nothing is stored any more."""
 
     def forward(
         self,
@@ -45,14 +56,15 @@ class PackedForward(nn.Module):
         weights: Tensor,
         offsets: Sequence[int],
         pixel_values: Tensor | None = None,
+        seen: SeenTiles | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The sum of weights * losses, and the losses (T,) of all tokens, 0 where none is trained.
 
         input_ids, targets (T,) int64, targets shifted already and -100 where untrained; weights (T,) float32;
-        offsets of the samples, S + 1 numbers; pixel_values (N, 3, p, p).
+        offsets of the samples, S + 1 numbers; pixel_values (N, 3, p, p), without the tiles that `seen` knows.
         """
         with self._autocast(input_ids.device.type):
-            embeds = self._embed(input_ids, pixel_values)
+            embeds = self._embed(input_ids, pixel_values, seen)
             text = self.model.config.text
             attention = packed_attention(list(offsets), embeds.device, self.dtype, text.head_dim)
             hidden = self.model.hidden_states(embeds, list(offsets), attention)
@@ -65,11 +77,11 @@ class PackedForward(nn.Module):
         losses = torch.zeros_like(weights, dtype=found.dtype).index_put((labelled,), found.detach())
         return total, losses
 
-    def _embed(self, input_ids: Tensor, pixel_values: Tensor | None) -> Tensor:
+    def _embed(self, input_ids: Tensor, pixel_values: Tensor | None, seen: SeenTiles | None) -> Tensor:
         """(T, D), image features in their places."""
         model = self.model
-        if pixel_values is not None and len(pixel_values):
-            return model.embed(input_ids, self._features(pixel_values))
+        if seen is not None or (pixel_values is not None and len(pixel_values)):
+            return model.embed(input_ids, self._features(pixel_values, seen))
         embeds = model.embed(input_ids)
         if not self.always_sees:
             return embeds
@@ -77,16 +89,49 @@ class PackedForward(nn.Module):
         blank = torch.zeros(1, 3, side, side, device=input_ids.device)
         return embeds + 0 * self._features(blank).sum().to(embeds.dtype)
 
-    def _features(self, pixel_values: Tensor) -> Tensor:
+    def _features(self, pixel_values: Tensor | None, seen: SeenTiles | None = None) -> Tensor:
         """Tiles (N, 3, p, p) -> (N, I, D); no graph below the first part that trains."""
         model = self.model
         if any(parameter.requires_grad for parameter in model.vision_model.parameters()):
+            assert seen is None, "the vision model changes: what it made of tiles before is no use"
+            assert pixel_values is not None, "there are pixels or features"
             patches = model.shuffled_patches(pixel_values)
         else:
-            with torch.no_grad():
-                patches = torch.cat([model.shuffled_patches(part) for part in torch.split(pixel_values, TILES_AT_ONCE)])
+            patches = self._frozen_patches(pixel_values, seen)
         features: Tensor = model.connector(patches)
         return features
+
+    @torch.no_grad()
+    def _frozen_patches(self, pixel_values: Tensor | None, seen: SeenTiles | None) -> Tensor:
+        """What the connector reads of N tiles: computed for those with pixels, the others as they were stored."""
+        new = None
+        if pixel_values is not None:
+            parts = torch.split(pixel_values, TILES_AT_ONCE)
+            new = torch.cat([self.model.shuffled_patches(part) for part in parts])
+            if seen is not None:
+                self._keep(seen.digests, new)
+        if seen is None:
+            assert new is not None, "there are pixels or features"
+            return new
+        known = seen.features.to(self.model.vision_model.class_embedding.device, self.dtype, non_blocking=True)
+        if new is None:
+            return known
+        patches = known.new_empty(len(seen.is_known), *known.shape[1:])
+        is_known = torch.tensor(seen.is_known, device=known.device)
+        patches[is_known], patches[~is_known] = known, new.to(self.dtype)
+        return patches
+
+    def _keep(self, digests: tuple[str, ...], patches: Tensor) -> None:
+        """Store what was made of new tiles; a full disk costs the run no more than the store."""
+        if self.store is None:
+            return
+        try:
+            self.store.write(digests, patches)
+        except OSError as fault:
+            self.store_fault = (
+                f"vision_cache: {self.store.folder} cannot be written ({fault.strerror}); it is not kept on"
+            )
+            self.store = None
 
     def _head(self) -> Tensor:
         language_model = self.model.language_model

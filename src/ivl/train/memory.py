@@ -1,11 +1,10 @@
 """Whether a run fits into memory, before the first step: an estimate, or an error with advice.
 
-In: a recipe, a model's configuration or the data of a run, a device. Out: a `MemoryEstimate`, or the number of layers
-to checkpoint. Asks the device for what is free; reads no weights. The arithmetic is `memory_book.py`'s.
+In: a recipe, a model's configuration or the data of a run, a device. Out: a `MemoryEstimate`. Asks the device for what
+is free; reads no weights. The arithmetic is `memory_book.py`'s.
 """
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,18 +49,18 @@ def estimate(
     return fit(config, train, load, bytes_available)
 
 
-def plan_memory(config: TrainConfig, ranks: Ranks, data: RunData) -> int:
-    """The number of decoder layers to checkpoint in this run, the same on all ranks. Raises TrainingError, with advice
-    and its figures, where the run cannot fit."""
+def plan_memory(config: TrainConfig, ranks: Ranks, data: RunData) -> MemoryEstimate:
+    """The estimate of this run, the same on all ranks: its strategy, and the decoder layers to checkpoint.
+
+    Raises TrainingError, with advice and its figures, where the run cannot fit.
+    """
     free = torch.tensor([-float(free_bytes(ranks.device) or math.inf)], dtype=torch.float64)
     least = -float(ranks.all_max(free))
     if ranks.device.type == "cpu":  # they share it
         least /= ranks.world_size
     tokens, tiles = largest_micro_batch(data.planner, config, data)
     load = Load(num_tokens=tokens, num_tiles=tiles, world_size=ranks.world_size, device=ranks.device.type)
-    # What runs where nothing is said.
-    train = replace(config, strategy="ddp") if config.strategy == "auto" else config
-    return require_fit(data.processor.config, train, load, None if math.isinf(least) else int(least)).num_checkpointed
+    return require_fit(data.processor.config, config, load, None if math.isinf(least) else int(least))
 
 
 def require_fit(config: InternVLConfig, train: TrainConfig, load: Load, available: int | None) -> MemoryEstimate:

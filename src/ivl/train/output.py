@@ -7,6 +7,7 @@ train beside them are stored in float32, as they train, so that a run goes on fr
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -16,41 +17,33 @@ from torch import Tensor
 from ivl.errors import TrainingError
 from ivl.model.adapter_config import CONFIG_FILE as ADAPTER_CONFIG
 from ivl.model.adapter_io import read_adapter
-from ivl.model.adapter_write import LoraSettings, TrainedAdapter, write_adapter
+from ivl.model.adapter_write import LoraSettings, from_parameters, to_parameters, write_adapter
+from ivl.model.checkpoint import open_checkpoint
+from ivl.model.config import InternVLConfig
 from ivl.model.config_io import load_config
 from ivl.model.folder_io import refuse_occupied
 from ivl.model.internvl import InternVL
+from ivl.model.safetensors_io import FLOATS
 from ivl.model.weights import save_model
 from ivl.train.checkpoint import load_checkpoint
 from ivl.train.config import TrainConfig
 from ivl.train.run_folder import hidden_name
 from ivl.train.trainable import trained_parameters
 
-_A, _B, _MAGNITUDE = ".lora_A.default.weight", ".lora_B.default.weight", ".lora_magnitude_vector.default.weight"
 ADAPTER_FOLDER, MODEL_FOLDER = "adapter", "model"
 # Of a model folder, what is neither weights nor code: the tokenizer, and how answers are generated.
 _KEPT_SUFFIXES = (".json", ".model", ".txt", ".md", ".jinja")
 _NOT_KEPT = ("config.json", "model.safetensors.index.json")
 
 
-def adapter_of(trained: Mapping[str, Tensor]) -> TrainedAdapter:
-    """PEFT's parameter names sorted out."""
-    lora: dict[str, tuple[Tensor, Tensor]] = {}
-    magnitudes: dict[str, Tensor] = {}
-    replaced: dict[str, Tensor] = {}
-    for name, tensor in trained.items():
-        if name.endswith(_A):
-            path = name.removesuffix(_A)
-            lora[path] = (tensor, trained[path + _B])
-        elif name.endswith(_MAGNITUDE):
-            magnitudes[name.removesuffix(_MAGNITUDE)] = tensor
-        elif not name.endswith(_B):
-            replaced[name] = tensor
-    return TrainedAdapter(lora=lora, magnitudes=magnitudes, replaced=replaced)
-
-
-def write_run_adapter(folder: Path, config: TrainConfig, model: InternVL, trained: Mapping[str, Tensor]) -> None:
-    """An adapter folder from what a run with adapters trains; `folder` is new or empty."""
+def write_run_adapter(
+    folder: Path,
+    config: TrainConfig,
+    model: InternVLConfig,
+    trained: Mapping[str, Tensor],
+    base: Mapping[str, Tensor] | None = None,
+) -> None:
+    """An adapter folder from what a run with adapters trains; `folder` is new or empty. base: see `write_adapter`."""
     settings = LoraSettings(
         r=config.r,
         lora_alpha=config.lora_alpha,
@@ -58,19 +51,12 @@ def write_run_adapter(folder: Path, config: TrainConfig, model: InternVL, traine
         use_rslora=config.use_rslora,
         base_model=Path(config.path).name,
     )
-    base = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    write_adapter(folder, adapter_of(trained), settings, model.config, base)
+    write_adapter(folder, from_parameters(trained), settings, model, base)
 
 
 def read_trained(folder: Path, config: TrainConfig) -> dict[str, Tensor]:
     """The tensors of an adapter folder under the names that they train under."""
-    adapter = read_adapter(folder, load_config(config.path))
-    trained: dict[str, Tensor] = dict(adapter.replaced)
-    for path, weight in adapter.weights.items():
-        trained[path + _A], trained[path + _B] = weight.a, weight.b
-        if weight.magnitude is not None:
-            trained[path + _MAGNITUDE] = weight.magnitude
-    return trained
+    return to_parameters(read_adapter(folder, load_config(config.path)))
 
 
 def load_weights(model: InternVL, config: TrainConfig, folder: Path) -> None:
@@ -99,48 +85,49 @@ def check_same(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor], 
             )
 
 
-def write_result(work_dir: Path, config: TrainConfig, model: InternVL, trained: Mapping[str, Tensor]) -> Path:
+def write_result(work_dir: Path, config: TrainConfig, model: InternVLConfig, tensors: Mapping[str, Tensor]) -> Path:
     """The end of a run: `adapter/`, or `model/` where nothing has adapters. What had the name before is replaced.
 
-    A whole model's numbers are stored in the type of the base's; `model` is changed to it.
+    tensors: what trains, or all parameters where nothing has adapters (`needs_all`), whole and by name.
     """
-    is_adapter = config.trains_adapters
-    target = work_dir / (ADAPTER_FOLDER if is_adapter else MODEL_FOLDER)
-    partial = hidden_name(target, "partial")
+    target = work_dir / (MODEL_FOLDER if needs_all(config) else ADAPTER_FOLDER)
+    partial, old = hidden_name(target, "partial"), hidden_name(target, "replaced")
     try:
-        if is_adapter:
-            write_run_adapter(partial, config, model, trained)
+        if needs_all(config):
+            write_run_model(partial, model, tensors, Path(config.path))
         else:
-            write_run_model(partial, model, trained, Path(config.path))
-        old = hidden_name(target, "replaced")
+            write_run_adapter(partial, config, model, tensors)
         if target.exists():
             target.rename(old)
         partial.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return target
 
 
-def write_run_model(folder: Path, model: InternVL, trained: Mapping[str, Tensor], base: Path) -> None:
-    """A whole model folder in the official layout with the base's tokenizer; nothing of its code."""
+def needs_all(config: TrainConfig) -> bool:
+    """Whether the result is a whole model."""
+    return not config.trains_adapters
+
+
+def write_run_model(folder: Path, config: InternVLConfig, tensors: Mapping[str, Tensor], base: Path) -> None:
+    """A whole model folder in the official layout with the base's tokenizer and numbers of the base's type; nothing of
+    its code."""
     refuse_occupied(folder)
-    frozen = [each for each in model.parameters() if not each.requires_grad]
-    dtype = frozen[0].dtype if frozen else stored_dtype(base)
-    for name, parameter in model.named_parameters():
-        parameter.data = trained.get(name, parameter.data).to(dtype)
+    dtype = stored_dtype(base)
+    with torch.device("meta"):
+        model = InternVL(config)
+    model.load_state_dict({name: tensor.to("cpu", dtype) for name, tensor in tensors.items()}, assign=True)
     save_model(model, folder)
     for path in _kept_files(base):
         shutil.copyfile(path, folder / path.name)
 
 
 def stored_dtype(base: Path) -> torch.dtype:
-    """The type that most weight files of the family are stored in, or float32 where config.json says so."""
-    import json
-
-    said = json.loads((base / "config.json").read_text("utf-8"))
-    name = said.get("torch_dtype") or said.get("dtype") or "bfloat16"
-    return {"float32": torch.float32, "float16": torch.float16}.get(str(name), torch.bfloat16)
+    """The type that most tensors of a model folder are stored in."""
+    stored = Counter(entry.dtype for _, _, entry in open_checkpoint(base).tensors)
+    return FLOATS[stored.most_common(1)[0][0]]
 
 
 def _kept_files(base: Path) -> Iterable[Path]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ivl.data.run_data import RunData, load_run_data
-from ivl.errors import InputError, TokenizerError
+from ivl.errors import ConfigError, InputError, TokenizerError
 from ivl.model.config import InternVLConfig
 from ivl.model.config_io import load_config
 from ivl.model.names import parameter_shapes, part_of
@@ -126,10 +126,13 @@ class Plan:
         }
 
 
-def make_plan(config: TrainConfig, world_size: int = 1) -> Plan:
-    """The plan of a recipe. Raises ConfigError where `path` is no model folder, SettingsError where the recipe does not
-    fit the model."""
-    model = load_config(config.path)
+def make_plan(config: TrainConfig, world_size: int = 1, model: InternVLConfig | None = None) -> Plan:
+    """The plan of a recipe.
+
+    model: its shape where `path` is no folder; lengths are assumed then. Raises ConfigError where `path` is no model
+    folder, SettingsError where the recipe does not fit the model.
+    """
+    model = model or load_config(config.path)
     device = device_kind(config.device)
     dtype = dtype_name(config, device)
     parts = _parts(config, model)
@@ -183,7 +186,7 @@ def _data(config: TrainConfig, model: InternVLConfig, world_size: int) -> DataPl
     """The data as they are; assumed ones where they or the tokenizer cannot be read."""
     try:
         return _measured(config, load_run_data(config.path, config, world_size=world_size))
-    except (InputError, TokenizerError, OSError) as fault:
+    except (InputError, ConfigError, TokenizerError, OSError) as fault:
         return _assumed(config, model, world_size, f"data not measured: {fault}")
 
 

@@ -210,6 +210,7 @@ class Meter:
 
     def _begin(self, event: RunStart) -> str:
         self.total, self.step = event.total_steps, event.first_step
+        self._smooth = Smooth(min(WINDOW, event.total_steps / WINDOW))  # a short run's average must not lag behind it
         self._peak = event.flops_per_second * event.world_size if event.flops_per_second else None
         self._times.append((event.first_step, self._clock()))
         begun = f"goes on after step {event.first_step:,} of" if event.first_step else "trains for"

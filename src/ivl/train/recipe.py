@@ -42,11 +42,10 @@ def load_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
 def for_run(
     config: TrainConfig, recipe: str | os.PathLike[str], *, out: Path | None = None, resume: bool = False
 ) -> TrainConfig:
-    """The config as a run takes it: with a model, data and a work_dir (`out`, its own, or runs/ and the recipe's
-    name). Raises SettingsError."""
-    for name in ("path", "data_path"):
-        if not getattr(config, name):
-            raise SettingsError(f"{recipe} does not say {name}: add it there, or give --set {name}=...")
+    """The config as a run takes it: with data and a work_dir (`out`, its own, or runs/ and the recipe's name).
+    Raises SettingsError."""
+    if not config.data_path:
+        raise SettingsError(f"{recipe} does not say data_path: add it there, or give --set data_path=...")
     work_dir = str(out) if out is not None else config.work_dir or str(Path("runs") / Path(recipe).stem)
     return dataclasses.replace(config, work_dir=work_dir, resume=resume or config.resume)
 

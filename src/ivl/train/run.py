@@ -5,42 +5,35 @@ checkpoints, metrics.jsonl, the report, and at the end `adapter/` or `model/`.
 """
 
 import contextlib
+import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from ivl.data.example import PackedBatch
 from ivl.data.run_data import RunData, load_run_data
-from ivl.errors import SettingsError, TrainingError
+from ivl.errors import SettingsError
 from ivl.train.build import build_strategy
-from ivl.train.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from ivl.train.config import TrainConfig
 from ivl.train.costs import StepCosts, step_costs
 from ivl.train.evaluation import answer_questions, validation_loss
-from ivl.train.events import Notice, Observer, RunEnd, RunStart, Saved, Validation
+from ivl.train.events import Notice, Observer, RunEnd, RunStart, StepEnd, Validation
+from ivl.train.keeper import Keeper, Progress, checkpoint_to_resume
 from ivl.train.observers import make_observers
-from ivl.train.optimizer_state import load_optimizer_tensors, optimizer_tensors
-from ivl.train.output import check_same, read_trained, write_result, write_run_adapter
 from ivl.train.peaks import peak_flops
-from ivl.train.rank_main import config_to_json
 from ivl.train.ranks import Ranks, join_ranks
-from ivl.train.rotation import rotate
-from ivl.train.run_folder import list_checkpoints, lock_run
-from ivl.train.trainer import Hooks, StepPlan, Trainer
+from ivl.train.run_folder import lock_run
+from ivl.train.trackers import check_trackers
+from ivl.train.trainer import Hooks, StepPlan, Trainer, gather_lines
 
+T = TypeVar("T")
 STOPPED = 143
 """Exit code of a run that was told to stop and has saved: that of a process ended by SIGTERM."""
-# What a resumed run may change without being another run.
-_FREE = {
-    "resume", "work_dir", "save_steps", "save_total_limit", "eval_steps", "eval_samples", "log_steps", "report_to",
-    "timeout", "dataloader_num_workers", "activation_checkpointing", "compile", "device", "max_bad_share", "strategy",
-    "data_root", "path", "batch_size", "accumulative_counts",
-}  # fmt: skip
 
 
 def run(config: TrainConfig) -> int:
@@ -50,10 +43,11 @@ def run(config: TrainConfig) -> int:
     """
     if not config.work_dir:
         raise SettingsError("work_dir is not given: a run needs a folder")
+    check_trackers(config.report_to)
     folder = Path(config.work_dir)
     with join_ranks(config) as ranks, _locked(folder, ranks):
         warnings: list[str] = []
-        begin = ranks.share(_checkpoint_to_resume(config, folder, warnings) if ranks.is_main else None)
+        begin = ranks.share(checkpoint_to_resume(config, folder, warnings) if ranks.is_main else None)
         ranks.beat(0, "reading data")
         data = _load_data(config, ranks)
         return _Run(config, ranks, folder, data, begin, warnings).go()
@@ -74,12 +68,19 @@ class _Run:
         self.config, self.ranks, self.folder, self.data = config, ranks, folder, data
         self.begun = time.perf_counter()
         self.total_steps = data.planner.total_steps(config.max_epochs, config.max_steps)
-        self.best: dict[str, float] | None = None
-        self.first_step = 0
+        self.progress = Progress()
+        self.told: set[str] = set()
         ranks.beat(0, "loading the model")
         self.strategy = build_strategy(config, ranks, data)
+        self.keeper = Keeper(config, folder, self.strategy, ranks, data.fingerprint() if ranks.is_main else "")
         if begin is not None:
-            warnings += self._restore(Path(begin))
+            self.progress, changes = self.keeper.restore(Path(begin))
+            warnings += changes
+        self.first_step = self.progress.step
+        if self.first_step > self.total_steps:
+            warnings.append(
+                f"{self.first_step} steps are done, and max_steps or max_epochs asks for {self.total_steps}"
+            )
         self.questions = data.questions(config.eval_samples)
         self.observers: list[Observer] = []
         if ranks.is_main:
@@ -89,11 +90,10 @@ class _Run:
             self._tell(Notice(text=line))
 
     def go(self) -> int:
-        try:
-            return self._go()
-        finally:
+        with contextlib.ExitStack() as stack:
             for observer in self.observers:
-                observer.close()
+                stack.callback(observer.close)
+            return self._go()
 
     def _go(self) -> int:
         config = self.config
@@ -118,31 +118,28 @@ class _Run:
             self.ranks.beat(0, "validation")
             self._validate(0)
         hooks = Hooks(
-            on_step=self._tell,
+            on_step=self._on_step,
             save=self._save,
             validate=self._validate if validates else None,
             flops=lambda batches: sum(_flops(costs, batch) for batch in batches),
             beat=self.ranks.beat,
         )
-        trainer = Trainer(config, self.strategy, self.ranks, hooks, self.total_steps)
+        trainer = Trainer(config, self.strategy, self.ranks, hooks, self.total_steps, self.progress.num_dropped)
         with contextlib.closing(self._plans()) as plans:
             last = trainer.run(plans, self.first_step)
         return self._finish(last)
 
     def _plans(self) -> Generator[StepPlan]:
         on_gpu = self.ranks.device.type == "cuda"
-        for epoch, batches in self.data.steps(self.first_step, pin_memory=on_gpu):
+        for epoch, batches in self.data.steps(self.first_step, on_gpu, self.strategy.forward.store):
             yield StepPlan(epoch=epoch, batches=batches)
 
     def _finish(self, last: int) -> int:
-        finished = last == self.total_steps
+        finished = last >= self.total_steps
         output = str(self.folder / f"checkpoint-{last}")
         if finished:
             self.ranks.beat(last, "writing the result")
-            tensors = {name: self.strategy.gather(each.detach()) for name, each in self.strategy.parameters.items()}
-            if self.ranks.is_main:
-                output = str(write_result(self.folder, self.config, self.strategy.forward.model, tensors))
-            self.ranks.barrier()
+            output = self.keeper.finish()
         seconds = time.perf_counter() - self.begun
         self._tell(RunEnd(step=last, finished=finished, output=output, seconds=seconds))
         return 0 if finished else STOPPED
@@ -150,70 +147,54 @@ class _Run:
     def _validate(self, step: int) -> None:
         module = self.strategy.module
         module.eval()
-        loss = validation_loss(self.strategy, self.data.validation_batches(), self.ranks)
-        answers = answer_questions(self.strategy, self.questions, self.ranks)
-        if step and (self.best is None or loss < self.best["loss"]):
-            self.best = {"step": step, "loss": loss}
+        alive = partial(self.ranks.beat, step, "validation")
+        dropped: list[str] = []
+        batches = _telling(self.data.validation_batches(), alive)
+        loss = validation_loss(self.strategy, _noting(batches, dropped), self.ranks)
+        for line in gather_lines(dropped, self.ranks):
+            self._tell_once(f"left out of the validation: {line}")
+        answers = answer_questions(self.strategy, _telling(self.questions, alive), self.ranks)
+        progress = self.progress
+        if step and math.isfinite(loss) and (progress.best_loss is None or loss < progress.best_loss):
+            progress.best_step, progress.best_loss = step, loss
         self._tell(Validation(step=step, loss=loss, answers=answers))
 
+    def _on_step(self, event: StepEnd | Notice) -> None:
+        if isinstance(event, StepEnd):
+            self.progress.num_dropped = event.num_dropped
+        self._tell(event)
+        fault, self.strategy.forward.store_fault = self.strategy.forward.store_fault, None
+        if fault:
+            self._tell(Notice(text=fault))
+
     def _save(self, step: int) -> None:
-        """All ranks bring their shares; the first one writes."""
-        begun, main = time.perf_counter(), self.ranks.is_main
-        parameters = self.strategy.parameters
-        trained = {name: self.strategy.gather(each.detach()) for name, each in parameters.items()}
-        names = {parameter: name for name, parameter in parameters.items()}
-        optimizer = optimizer_tensors(self.strategy.plain_optimizer, names, keep=main)
-        if main:
-            state: dict[str, Any] = {
-                "plan": self.data.planner.fingerprint(),
-                "recipe": config_to_json(self.config),
-                "total_steps": self.total_steps,
-                "best": self.best,
-            }
-            adapters = self.config.trains_adapters
-            path = save_checkpoint(
-                self.folder,
-                step,
-                trained={} if adapters else trained,
-                optimizer=optimizer,
-                state=state,
-                write_output=partial(self._write_adapter, trained) if adapters else None,
-            )
-            rotate(self.folder, self.config.save_total_limit, None if self.best is None else int(self.best["step"]))
-            self._tell(Saved(step=step, path=str(path), seconds=time.perf_counter() - begun))
-        self.ranks.barrier()
+        self.progress.step = step
+        saved = self.keeper.save(self.progress)
+        if saved is not None:
+            self._tell(saved)
 
-    def _write_adapter(self, trained: dict[str, torch.Tensor], folder: Path) -> None:
-        write_run_adapter(folder, self.config, self.strategy.forward.model, trained)
-
-    def _restore(self, path: Path) -> list[str]:
-        """Go on where the checkpoint stopped. Gives warnings. Raises TrainingError for another run's checkpoint."""
-        checkpoint = load_checkpoint(path, verified=self.ranks.is_main)
-        if checkpoint.state.get("plan") != self.data.planner.fingerprint():
-            raise TrainingError(
-                f"{path} saw other data or other batches than this recipe gives (files, lengths, seed, batch size, "
-                "ranks): resume needs the same, or begin a new run with load_from"
-            )
-        parameters = self.strategy.parameters
-        trained = checkpoint.trained or read_trained(path, self.config)
-        self._load_parameters(trained, str(path))
-        names = {parameter: name for name, parameter in parameters.items()}
-        load_optimizer_tensors(self.strategy.plain_optimizer, checkpoint.optimizer, names)
-        self.first_step, self.best = checkpoint.step, checkpoint.state.get("best")
-        before, now = checkpoint.state.get("recipe", {}), config_to_json(self.config)
-        changed = [key for key in now if key not in _FREE and _listed(before.get(key)) != _listed(now[key])]
-        return [f"resumed with another {key} than before: {before.get(key)} -> {now[key]}" for key in changed]
-
-    def _load_parameters(self, tensors: dict[str, torch.Tensor], where: str) -> None:
-        parameters = self.strategy.parameters
-        check_same(tensors, parameters, where)
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(self.strategy.scatter(tensors[name], parameter))
+    def _tell_once(self, text: str) -> None:
+        if text not in self.told:
+            self.told.add(text)
+            self._tell(Notice(text=text))
 
     def _tell(self, event: Any) -> None:
         for observer in self.observers:
             observer(event)
+
+
+def _noting(batches: Iterable[PackedBatch], dropped: list[str]) -> Iterator[PackedBatch]:
+    """The batches; why samples are missing goes into `dropped`."""
+    for batch in batches:
+        dropped += batch.dropped
+        yield batch
+
+
+def _telling(items: Iterable[T], tell: Callable[[], None]) -> Iterator[T]:
+    """The items, with a sign of life before each."""
+    for item in items:
+        tell()
+        yield item
 
 
 def _flops(costs: StepCosts, batch: PackedBatch) -> float:
@@ -224,20 +205,6 @@ def _flops(costs: StepCosts, batch: PackedBatch) -> float:
         num_labelled=int((batch.targets >= 0).sum()),
         num_tiles=batch.num_tiles,
     ).model
-
-
-def _checkpoint_to_resume(config: TrainConfig, folder: Path, warnings: list[str]) -> str | None:
-    """The checkpoint to go on from; raises TrainingError where the folder holds a run that nobody asked to resume."""
-    if not config.resume:
-        if list_checkpoints(folder):
-            raise TrainingError(
-                f"{folder} holds a run already: go on with --resume, or choose another folder with --out"
-            )
-        return None
-    newest = newest_checkpoint(folder, warnings)
-    if newest is None:
-        warnings.append(f"{folder} holds no whole checkpoint: beginning at step 0")
-    return None if newest is None else str(newest)
 
 
 def _load_data(config: TrainConfig, ranks: Ranks) -> RunData:
@@ -264,11 +231,6 @@ def _locked(folder: Path, ranks: Ranks) -> Iterator[None]:
         return
     with lock_run(folder):
         yield
-
-
-def _listed(value: object) -> object:
-    """As JSON gives it back: tuples are lists there."""
-    return [_listed(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _device_name(device: torch.device) -> str:

@@ -21,7 +21,9 @@ from ivl.errors import TrainingError
 LOCK_FILE = "run.lock"
 _NAME = re.compile(r"checkpoint-(0|[1-9][0-9]{0,17})")
 # `new_folder`, when it writes into one that is itself unfinished, puts its own beside it.
-_LEFTOVER = re.compile(r"\.{1,2}(checkpoint-[0-9]{1,18})\.(partial|replaced|trash)-[0-9a-f]{8}(\.partial-[0-9a-f]{8})?")
+_LEFTOVER = re.compile(
+    r"\.{1,2}(checkpoint-[0-9]{1,18}|adapter|model)\.(partial|replaced|trash)-[0-9a-f]{8}(\.partial-[0-9a-f]{8})?"
+)
 
 
 def checkpoint_name(step: int) -> str:

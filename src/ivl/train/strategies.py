@@ -1,22 +1,25 @@
-"""How ranks share the work of a step: accelerate's DistributedDataParallel, or torch's FSDP2.
+"""How ranks share a step: here accelerate's DistributedDataParallel; `fsdp.py` and `zero.py` hold the others.
 
-In: the forward module and how to make its optimizer. Out: a `Strategy` that the loop drives: backward, clip, step.
+In: the forward module and how to make its optimizer. Out: a `Strategy` that the loop drives: backward, clip, step; and
+that gives weights and optimizer states whole, and takes them back.
 Gradients are sums over ranks: the loop divides each loss by the step's whole weight before the backward, so the result
 is exact however unevenly samples are dealt out. Knows no data and no files.
 """
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor
 
 from ivl.errors import MissingExtraError, SettingsError
+from ivl.train.config import TrainConfig
 from ivl.train.forward import PackedForward
+from ivl.train.optimizer_state import load_optimizer_tensors, optimizer_tensors
 from ivl.train.ranks import Ranks
 from ivl.train.trainable import trained_parameters
 
@@ -49,7 +52,8 @@ class Strategy:
         return context
 
     def backward(self, loss: Tensor) -> None:
-        self.accelerator.backward(loss * self.scale)
+        if loss.requires_grad:  # nothing that trains may have been met: the connector, in a batch without pictures
+            self.accelerator.backward(loss * self.scale)
 
     def clip(self, max_norm: float) -> float:
         """Scale gradients down to `max_norm` (0: leave them) and give the norm they had."""
@@ -70,67 +74,70 @@ class Strategy:
         inner: torch.optim.Optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
         return inner
 
-    def gather(self, tensor: Tensor) -> Tensor:
-        """A whole tensor on every rank; all ranks call it."""
-        return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    def outline(self, parameter: Tensor) -> Tensor:
+        """A tensor without numbers, of the shape that the parameter has when it is whole."""
+        return torch.empty(parameter.shape, dtype=parameter.dtype, device="meta")
+
+    def gather(self, parameter: Tensor) -> Tensor:
+        """The whole of a parameter on the first rank, and anything on the others; all ranks call it."""
+        return parameter.detach()
 
     def scatter(self, whole: Tensor, like: Tensor) -> Tensor:
         """This rank's share of a whole tensor, placed as `like`."""
-        if isinstance(like, DTensor):
-            return distribute_tensor(whole.to(like.device, like.dtype), like.device_mesh, like.placements)
         return whole.to(like.device, like.dtype)
+
+    def load_parameters(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put whole tensors, by name, in the place of what trains."""
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(self.scatter(tensors[name], parameter))
+
+    def optimizer_tensors(self, *, keep: bool) -> dict[str, Tensor]:
+        """The optimizer's state, whole, as `optimizer_state.py` names it; all ranks call it. keep: False gives none."""
+        names = {parameter: name for name, parameter in self.parameters.items()}
+        return optimizer_tensors(self.plain_optimizer, names, keep=keep)
+
+    def load_optimizer_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """The state again. Raises CheckpointError for one that does not fit."""
+        names = {parameter: name for name, parameter in self.parameters.items()}
+        load_optimizer_tensors(self.plain_optimizer, tensors, names)
 
     def whole_model(self) -> AbstractContextManager[Any]:
         """Around calls of the model's own methods, outside `module`; all ranks enter it."""
         return contextlib.nullcontext()
 
 
-class FsdpStrategy(Strategy):
-    """Every rank holds a share of weights, gradients and optimizer states (FSDP2, one group a layer)."""
+def is_sharded(name: str) -> bool:
+    """Whether ranks share the weights themselves."""
+    return name in ("fsdp2", "zero3")
 
-    def __init__(self, forward: PackedForward, make_optimizer: MakeOptimizer, ranks: Ranks) -> None:
-        from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.fsdp import fully_shard
 
-        self.forward = forward
-        self.ranks = ranks
-        self.scale = float(ranks.world_size)  # its reduction is a mean too
-        mesh = init_device_mesh(ranks.device.type, (ranks.world_size,))
-        model = forward.model
-        for layer in (*model.vision_model.layers, *model.language_model.layers):
-            fully_shard(layer, mesh=mesh)
-        fully_shard(forward, mesh=mesh)
-        self.module = forward
-        self.optimizer = make_optimizer(trained_parameters(model))
-
-    def micro_batch(self, last: bool) -> AbstractContextManager[Any]:
-        self._root.set_requires_gradient_sync(last)
-        return contextlib.nullcontext()
-
-    def backward(self, loss: Tensor) -> None:
-        (loss * self.scale).backward()  # type: ignore[no-untyped-call]
-
-    @contextlib.contextmanager
-    def whole_model(self) -> Any:
-        """Embeddings, norm and head are gathered for as long; layers gather themselves when they are called."""
-        self._root.unshard()
-        try:
-            yield
-        finally:
-            self._root.reshard()
-
-    @property
-    def _root(self) -> Any:
-        return self.module
+def check_strategy(config: TrainConfig, name: str) -> None:
+    """Raise SettingsError where a recipe asks for what this strategy cannot do."""
+    if config.quantization is not None and name not in ("none", "ddp"):
+        raise SettingsError(
+            f"quantization={config.quantization} does not work with strategy={name}, which cuts weights in pieces: "
+            "use strategy=ddp"
+        )
+    if name in ("zero2", "zero3") and config.optim_type != "AdamW":
+        raise SettingsError(
+            f"optim_type={config.optim_type} does not work with strategy={name}, which steps pieces of parameters: "
+            "choose AdamW, or strategy=ddp"
+        )
 
 
 def make_strategy(name: str, forward: PackedForward, make_optimizer: MakeOptimizer, ranks: Ranks) -> Strategy:
-    """The strategy of a recipe; one rank needs none, whatever the recipe says."""
-    if ranks.world_size == 1 or name in ("auto", "ddp"):
+    """ddp, fsdp2, zero2 or zero3; one rank needs none, whatever the name. Raises MissingExtraError."""
+    if ranks.world_size == 1 or name == "ddp":
         return Strategy(forward, make_optimizer, ranks)
     if name == "fsdp2":
+        from ivl.train.fsdp import FsdpStrategy
+
         return FsdpStrategy(forward, make_optimizer, ranks)
-    raise SettingsError(f"strategy={name} is not supported yet: use ddp or fsdp2")
+    from ivl.train.zero import ZeroStrategy
+
+    assert name in ("zero2", "zero3"), f"{name!r} is no strategy"
+    return ZeroStrategy(forward, make_optimizer, ranks, stage=int(name[-1]))
 
 
 def _accelerator(ranks: Ranks) -> Any:

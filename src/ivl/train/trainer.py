@@ -25,13 +25,15 @@ from ivl.data.example import PackedBatch
 from ivl.errors import TrainingError
 from ivl.train.config import TrainConfig
 from ivl.train.evaluation import run_forward
-from ivl.train.events import StepEnd
+from ivl.train.events import Notice, StepEnd
 from ivl.train.forward import first_bad_sample
 from ivl.train.ranks import Ranks
 from ivl.train.schedule import lr_factor
 from ivl.train.strategies import Strategy
 
 MicroBatches = Sequence[PackedBatch]
+_NAMED = 100
+"""Samples left out that a run names; all are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,8 @@ class StepPlan:
 class Hooks:
     """What the loop calls; each is called on all ranks alike."""
 
-    on_step: Callable[[StepEnd], None]
+    on_step: Callable[[StepEnd | Notice], None]
+    """Also told, before the step it belongs to, which samples were left out."""
     save: Callable[[int], None]
     validate: Callable[[int], None] | None
     flops: Callable[[MicroBatches], float]
@@ -59,13 +62,22 @@ class Hooks:
 class Trainer:
     """Runs the steps of one rank."""
 
-    def __init__(self, config: TrainConfig, strategy: Strategy, ranks: Ranks, hooks: Hooks, total_steps: int) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        strategy: Strategy,
+        ranks: Ranks,
+        hooks: Hooks,
+        total_steps: int,
+        num_dropped: int = 0,
+    ) -> None:
         self.config = config
         self.strategy = strategy
         self.ranks = ranks
         self.hooks = hooks
         self.total_steps = total_steps
-        self.num_dropped = 0
+        self.num_dropped = num_dropped
+        self._named: set[str] = set()
 
     def run(self, plans: Iterator[StepPlan], first_step: int) -> int:
         """Do the steps after `first_step`; gives the number of the last one done.
@@ -105,11 +117,12 @@ class Trainer:
             self._counts(batches, stopping).to(device)
         ).tolist()
         self.num_dropped += int(dropped)
+        reasons = gather_lines([line for batch in batches for line in batch.dropped], self.ranks) if dropped else []
         if weight == 0:
-            reasons = [line for batch in batches for line in batch.dropped]
             raise TrainingError(
                 f"step {step} has nothing to train: {reasons[0] if reasons else 'no sample has a trained token'}"
             )
+        self._name_dropped(reasons)
         self.strategy.module.train()
         self.hooks.beat(step, "forward and backward")
         loss, seen = torch.zeros((), dtype=torch.float64, device=device), []
@@ -159,18 +172,47 @@ class Trainer:
         """Raise TrainingError, before the weights change, unless loss and gradient norm are numbers."""
         if torch.tensor([loss, norm]).isfinite().all():
             return
-        for batch, losses in zip(batches, seen, strict=True):
-            name = first_bad_sample(losses, batch.offsets, batch.sample_ids)
-            if name is not None:
-                raise TrainingError(
-                    f"step {step}: the loss of sample {name} is not a number; look at it with `ivl data check`, "
-                    "lower lr or max_norm, and go on with --resume from the last checkpoint"
-                )
-        names = ", ".join(name for batch in batches for name in batch.sample_ids)
+        found = [
+            first_bad_sample(losses, batch.offsets, batch.sample_ids)
+            for batch, losses in zip(batches, seen, strict=True)
+        ]
+        bad = gather_lines([name for name in found if name is not None], self.ranks)
+        if bad:
+            raise TrainingError(
+                f"step {step}: the loss of sample {bad[0]} is not a number; look at it with `ivl data check`, "
+                "lower lr or max_norm, and go on with --resume from the last checkpoint"
+            )
+        names = ", ".join(gather_lines([name for batch in batches for name in batch.sample_ids], self.ranks))
         raise TrainingError(
-            f"step {step}: the loss is {loss:g} and the gradient's norm {norm:g}; its samples on rank "
-            f"{self.ranks.rank}: {names:.300}; lower lr or max_norm, and go on with --resume"
+            f"step {step}: the loss is {loss:g} and the gradient's norm {norm:g}; its samples: {names:.300}; lower lr "
+            "or max_norm, and go on with --resume"
         )
+
+    def _name_dropped(self, reasons: Sequence[str]) -> None:
+        """Tell of each sample once why it is left out, and once that there are too many to tell."""
+        for reason in reasons:
+            if reason in self._named or len(self._named) > _NAMED:
+                continue
+            self._named.add(reason)
+            told = f"left out: {reason}"
+            if len(self._named) > _NAMED:
+                told = "more samples are left out and counted, but no longer named: `ivl data check` names them all"
+            self.hooks.on_step(Notice(text=told))
+
+
+def gather_lines(lines: Sequence[str], ranks: Ranks) -> list[str]:
+    """The lines of all ranks, in the ranks' order; every rank has to call it."""
+    if ranks.world_size == 1:
+        return list(lines)
+    data = "".join(f"{line}\n" for line in lines).encode()
+    sizes = torch.zeros(ranks.world_size, dtype=torch.int64)
+    sizes[ranks.rank] = len(data)
+    ranks.all_sum(sizes)
+    buffer = torch.zeros(int(sizes.sum()), dtype=torch.uint8)
+    start = int(sizes[: ranks.rank].sum())
+    if data:
+        buffer[start : start + len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    return ranks.all_sum(buffer).numpy().tobytes().decode().split("\n")[:-1]
 
 
 class _Stop:
