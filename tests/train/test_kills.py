@@ -54,6 +54,7 @@ def assert_same_end(resumed: Path, whole: Path) -> None:
     assert [path.name for path in resumed.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_as_the_one_that_was_not(parts: Parts, tmp_path: Path) -> None:
     met = killed(parts, tmp_path, kills=2, seed=3, steps=4)
     assert met[-1]["kind"] == "result"

@@ -202,6 +202,7 @@ def test_validation_pictures_that_are_cut_off_are_told_and_the_run_goes_on(recip
 HOLDER = """
 import sys
 from pathlib import Path
+from ivl.train.run_folder import lock_run
 with lock_run(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -31,6 +31,8 @@ def assert_close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     assert one.keys() == other.keys()
     assert one, "something trained"
     for name, tensor in one.items():
+        if name.endswith("k_proj.bias"):  # shifts all scores of a query alike: its gradient is rounding alone
+            continue
         apart = tensor - other[name]
         assert float(apart.abs().max()) < 2e-4, name
         assert float(apart.square().mean().sqrt()) < 1e-5, name

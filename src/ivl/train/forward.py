@@ -45,6 +45,8 @@ class PackedForward(nn.Module):
         self.model = model
         self.dtype = dtype
         self.always_sees = always_sees
+        self.tiles_at_once = TILES_AT_ONCE
+        """Raised where ranks share the vision model's weights: all of them must call its layers equally often."""
         self.store = store
         self.store_fault: str | None = None
         """Why nothing is stored any more."""
@@ -85,9 +87,12 @@ class PackedForward(nn.Module):
         embeds = model.embed(input_ids)
         if not self.always_sees:
             return embeds
-        side = model.config.image_size
-        blank = torch.zeros(1, 3, side, side, device=input_ids.device)
-        return embeds + 0 * self._features(blank).sum().to(embeds.dtype)
+        return embeds + 0 * self._features(self._blank(input_ids.device)).sum().to(embeds.dtype)
+
+    def _blank(self, device: torch.device) -> Tensor:
+        """One tile without anything on it, (1, 3, p, p)."""
+        side = self.model.config.image_size
+        return torch.zeros(1, 3, side, side, device=device)
 
     def _features(self, pixel_values: Tensor | None, seen: SeenTiles | None = None) -> Tensor:
         """Tiles (N, 3, p, p) -> (N, I, D); no graph below the first part that trains."""
@@ -106,7 +111,7 @@ class PackedForward(nn.Module):
         """What the connector reads of N tiles: computed for those with pixels, the others as they were stored."""
         new = None
         if pixel_values is not None:
-            parts = torch.split(pixel_values, TILES_AT_ONCE)
+            parts = torch.split(pixel_values, self.tiles_at_once)
             new = torch.cat([self.model.shuffled_patches(part) for part in parts])
             if seen is not None:
                 self._keep(seen.digests, new)
@@ -115,6 +120,8 @@ class PackedForward(nn.Module):
             return new
         known = seen.features.to(self.model.vision_model.class_embedding.device, self.dtype, non_blocking=True)
         if new is None:
+            if self.always_sees:  # the other ranks may be encoding tiles with weights that all ranks share
+                self.model.shuffled_patches(self._blank(known.device))
             return known
         patches = known.new_empty(len(seen.is_known), *known.shape[1:])
         is_known = torch.tensor(seen.is_known, device=known.device)

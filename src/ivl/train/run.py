@@ -32,12 +32,10 @@ from ivl.train.trackers import check_trackers
 from ivl.train.trainer import Hooks, StepPlan, Trainer, gather_lines
 
 T = TypeVar("T")
-STOPPED = 143
-"""Exit code of a run that was told to stop and has saved: that of a process ended by SIGTERM."""
 
 
 def run(config: TrainConfig) -> int:
-    """Train on this process's rank; gives 0, or 143 when it was told to stop and has saved.
+    """Train on this process's rank; gives 0, or 143 (SIGTERM) or 130 (Ctrl-C) when it was told to stop and has saved.
 
     Raises every error of ours: what was saved before is whole, and `resume` goes on from it.
     """
@@ -127,14 +125,14 @@ class _Run:
         trainer = Trainer(config, self.strategy, self.ranks, hooks, self.total_steps, self.progress.num_dropped)
         with contextlib.closing(self._plans()) as plans:
             last = trainer.run(plans, self.first_step)
-        return self._finish(last)
+        return 0 if self._finish(last) else 128 + trainer.stopped_by
 
     def _plans(self) -> Generator[StepPlan]:
         on_gpu = self.ranks.device.type == "cuda"
         for epoch, batches in self.data.steps(self.first_step, on_gpu, self.strategy.forward.store):
             yield StepPlan(epoch=epoch, batches=batches)
 
-    def _finish(self, last: int) -> int:
+    def _finish(self, last: int) -> bool:
         finished = last >= self.total_steps
         output = str(self.folder / f"checkpoint-{last}")
         if finished:
@@ -142,7 +140,7 @@ class _Run:
             output = self.keeper.finish()
         seconds = time.perf_counter() - self.begun
         self._tell(RunEnd(step=last, finished=finished, output=output, seconds=seconds))
-        return 0 if finished else STOPPED
+        return finished
 
     def _validate(self, step: int) -> None:
         module = self.strategy.module

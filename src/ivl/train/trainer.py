@@ -77,6 +77,8 @@ class Trainer:
         self.hooks = hooks
         self.total_steps = total_steps
         self.num_dropped = num_dropped
+        self.stopped_by = signal.SIGTERM
+        """What told this rank to stop, if anything did."""
         self._named: set[str] = set()
 
     def run(self, plans: Iterator[StepPlan], first_step: int) -> int:
@@ -105,6 +107,7 @@ class Trainer:
                     self.hooks.save(step)
                     saved = step
                 if told:
+                    self.stopped_by = stop.asked_by
                     break
         assert saved == step, f"the last step {step} was not saved"
         return step
@@ -220,6 +223,7 @@ class _Stop:
 
     def __init__(self) -> None:
         self.is_asked = False
+        self.asked_by = signal.SIGTERM  # also where another rank was asked
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "_Stop":
@@ -235,7 +239,7 @@ class _Stop:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.is_asked and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.is_asked = True
+        self.is_asked, self.asked_by = True, signal.Signals(number)
 
 
 def _seed(*numbers: int) -> int:
