@@ -1,12 +1,6 @@
-"""Whole runs on a tiny random model: its folder, small data, a recipe, and what a run leaves behind.
-
-Run as a script, `tiny_run.py RECIPE.json [RANKS]`, it is a run in a process of its own, for tests that stop or kill it.
-"""
+"""Whole runs on a tiny random model: small data, a recipe, and what a run leaves behind."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +17,6 @@ from ivl.train.config import TrainConfig
 from ivl.train.launch import launch
 from ivl.train.metrics import read_metrics
 from ivl.train.output import ADAPTER_FOLDER, MODEL_FOLDER
-from ivl.train.rank_main import config_from_json, config_to_json
 from ivl.train.run_folder import list_checkpoints
 
 SIZES = ((56, 56), (112, 56), (60, 130), (90, 90), (168, 60))
@@ -148,31 +141,6 @@ def train(config: TrainConfig) -> Result:
     return result(Path(config.work_dir), launch(config, 1))
 
 
-def start(config: TrainConfig, ranks: int = 1) -> subprocess.Popen[str]:
-    """Run in a process of its own, which leads its own group."""
-    assert config.work_dir is not None
-    folder = Path(config.work_dir)
-    told = folder.with_name(f"{folder.name}.recipe.json")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    told.write_text(json.dumps(config_to_json(config)), "utf-8")
-    return subprocess.Popen(
-        [sys.executable, __file__, str(told), str(ranks)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def train_apart(config: TrainConfig, ranks: int = 1, timeout: float = 100) -> tuple[int, str]:
-    """Run in a process of its own: its exit code, and the last line that it wrote."""
-    process = start(config, ranks)
-    output, _ = process.communicate(timeout=timeout)
-    return process.returncode, (output.strip().splitlines() or [""])[-1]
-
-
 @contextmanager
 def parameters_seen() -> Iterator[list[tuple[dict[str, Tensor], dict[str, Tensor]]]]:
     """All parameters of the models of the runs within, as (before, after) the steps, by name."""
@@ -194,19 +162,3 @@ def parameters_seen() -> Iterator[list[tuple[dict[str, Tensor], dict[str, Tensor
         yield seen
     finally:
         Trainer.run = run  # type: ignore[method-assign]
-
-
-def main() -> int:
-    from ivl.errors import IvlError
-
-    torch.set_num_threads(1)
-    config = config_from_json(json.loads(Path(sys.argv[1]).read_text("utf-8")))
-    try:
-        return launch(config, int(sys.argv[2]) if len(sys.argv) > 2 else 1)
-    except IvlError as error:
-        print(f"{type(error).__name__}: {error}", flush=True)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,22 +1,18 @@
 """Training on a GPU: the packed kernel against the reference, bfloat16 against float32, whole runs and their resume."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from ivl.data.collate import collate
 from ivl.data.settings import DataSource
 from ivl.model.attention import PackedAttention
 from ivl.model.varlen import VarlenAttention, packed_attention
 from ivl.train.config import TrainConfig
-from ivl.train.forward import PackedForward
 from ivl.train.launch import launch
 from ivl.train.metrics import read_metrics
-from ivl.train.trainable import apply_trainable
-from ivl.types import ModelInputs
 from ivl.zoo import seedling_folder
-from random_model import make_model, prompt_with_tiles, random_ids, random_tiles
 from signs import write_signs
 
 pytestmark = pytest.mark.gpu
@@ -40,10 +36,10 @@ def test_the_packed_kernel_is_the_reference_forward_and_backward(kv_heads: int) 
         (PackedAttention(offsets), torch.float32),
         (VarlenAttention(offsets, DEVICE), torch.bfloat16),
     ):
-        leaves = [each.to(dtype).requires_grad_() for each in inputs]
+        leaves = [each.clone().to(dtype).requires_grad_() for each in inputs]
         out = attention(0, *leaves)
         (out.float() * weight).sum().backward()
-        results.append([out, *(each.grad for each in leaves)])
+        results.append([out.detach(), *(each.grad for each in leaves)])
     for got, expected in zip(results[1], results[0], strict=True):
         assert relative(got, expected) < 0.01
 
@@ -52,37 +48,6 @@ def test_the_kernel_is_chosen_where_it_fits() -> None:
     assert isinstance(packed_attention([0, 4], DEVICE, torch.bfloat16, 128), VarlenAttention)
     assert isinstance(packed_attention([0, 4], DEVICE, torch.float32, 128), PackedAttention)
     assert isinstance(packed_attention([0, 4], torch.device("cpu"), torch.bfloat16, 128), PackedAttention)
-
-
-def make_batch() -> tuple[torch.Tensor, ...]:
-    samples = []
-    for count, text in ((2, 20), (0, 30), (3, 10)):
-        ids = prompt_with_tiles(count, text) if count else random_ids(2 * text, seed=text)
-        labels = torch.where(ids == 90, -100, ids)
-        tiles = random_tiles(count, seed=count).float() if count else None
-        samples.append((str(text), ModelInputs(input_ids=ids, labels=labels, pixel_values=tiles)))
-    batch = collate(samples)
-    tensors = [each.to(DEVICE) for each in (batch.input_ids, batch.targets, batch.weights)]
-    assert batch.pixel_values is not None
-    return (*tensors, batch.offsets, batch.pixel_values.to(DEVICE))  # type: ignore[return-value]
-
-
-def test_bfloat16_with_float32_adapters_is_close_to_float32() -> None:
-    losses, gradients = [], []
-    for dtype in (torch.float32, torch.bfloat16):
-        model = make_model().to(DEVICE, dtype)
-        apply_trainable(model, TrainConfig(r=4, connector="lora", lora_dropout=0.0), seed=1)
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator(DEVICE).manual_seed(2))
-        trained = [each for each in model.parameters() if each.requires_grad]
-        assert {each.dtype for each in trained} == {torch.float32}
-        total, _ = PackedForward(model, dtype)(*make_batch())
-        total.backward()
-        losses.append(float(total))
-        gradients.append(torch.cat([each.grad.flatten() for each in trained]))
-    assert abs(losses[1] - losses[0]) < 0.02 * losses[0]
-    assert relative(gradients[1], gradients[0]) < 0.1
 
 
 @pytest.fixture
@@ -107,13 +72,13 @@ def test_a_run_learns_and_its_adapter_is_there(recipe: TrainConfig) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"compile": True}, {"activation_checkpointing": "all"}, {"vision_cache": "seen"}], ids=str
+    "changes",
+    [{"dtype": "float32"}, {"compile": True}, {"activation_checkpointing": "all"}, {"vision_cache": "seen"}],
+    ids=str,
 )
-def test_ways_to_save_time_or_memory_change_no_loss(
+def test_neither_bfloat16_nor_what_saves_time_or_memory_changes_the_losses(
     recipe: TrainConfig, tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    from dataclasses import replace
-
     if "vision_cache" in changes:
         changes = {"vision_cache": str(tmp_path / "seen")}
     losses = []

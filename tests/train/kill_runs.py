@@ -68,14 +68,14 @@ def wait_until(child: int, condition: Callable[[], bool]) -> None:
 def moment(kind: str, folder: Path, dice: random.Random, total: int) -> Callable[[], bool]:
     """Whether the time has come to kill."""
     begun, after = newest(folder), time.monotonic() + dice.uniform(0, 3)
-    wished = begun + dice.randint(1, STEPS)
+    wished, stale = begun + dice.randint(1, STEPS), set(names(folder))  # what an earlier kill left proves nothing
     if kind == "any":
         return lambda: time.monotonic() > after or newest(folder) >= begun + STEPS
     if kind == "saving":
-        return lambda: any(f".checkpoint-{wished}.partial" in name for name in names(folder))
+        return lambda: any(f".checkpoint-{wished}.partial" in name for name in set(names(folder)) - stale)
     if kind == "saved":
         return lambda: newest(folder) >= wished
-    return lambda: newest(folder) >= total and any(name.startswith(".adapter.") for name in names(folder))
+    return lambda: newest(folder) >= total and any(".adapter.partial" in name for name in names(folder))
 
 
 def kill_one(config: TrainConfig, kind: str, dice: random.Random, total: int) -> dict[str, object]:

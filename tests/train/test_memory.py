@@ -12,6 +12,7 @@ from ivl.data.planner import Planner
 from ivl.errors import TrainingError
 from ivl.model.family import FAMILY
 from ivl.model.internvl import InternVL
+from ivl.train import memory
 from ivl.train.config import TrainConfig
 from ivl.train.memory import estimate, free_bytes, largest_micro_batch, plan_memory, require_fit
 from ivl.train.memory_book import FILL, Load, MemoryEstimate, fit, trained_numbers
@@ -179,3 +180,23 @@ def test_a_run_on_this_machine():
     free = free_bytes(torch.device("cpu"))
     assert free is None or free > 2**20
     assert fit(CONFIG, train, Load(num_tokens=40, num_tiles=1, device="cpu"), None).fits
+
+
+def test_an_auto_run_shards_where_one_rank_has_no_room(monkeypatch):
+    """plan_memory says what `auto` has become; ranks on a CPU share its memory."""
+    monkeypatch.setattr(Ranks, "all_max", lambda self, tensor: tensor)
+    ranks = Ranks(device=torch.device("cpu"), world_size=2)
+    _, train, data = planned([40] * 8, [1] * 8, r=4, **EVERYTHING)
+    needs = {
+        strategy: fit(
+            CONFIG,
+            replace(train, strategy=strategy),
+            Load(num_tokens=40, num_tiles=1, world_size=2, device="cpu"),
+            None,
+        ).total
+        for strategy in ("ddp", "fsdp2")
+    }
+    assert needs["fsdp2"] < needs["ddp"]
+    for free, expected in ((2.5 * needs["ddp"], "ddp"), (2.25 * needs["fsdp2"], "fsdp2")):
+        monkeypatch.setattr(memory, "free_bytes", lambda device, free=free: int(free))
+        assert plan_memory(train, ranks, data).strategy == expected

@@ -61,9 +61,9 @@ def test_accumulated_micro_batches_equal_one_batch(eight: Result, recipe: Recipe
 def test_micro_batches_without_a_picture_add_nothing_where_only_the_vision_side_trains(
     changes: dict[str, object], recipe: Recipe
 ) -> None:
-    common = {"language_model": "frozen", "max_steps": 2, "group_by_length": False, **changes}
+    common = {"language_model": "frozen", "max_steps": 1, "group_by_length": False, **changes}
     parted = train(recipe("parted", batch_size=1, accumulative_counts=8, **common))
-    assert_same_run(parted, train(recipe("whole", batch_size=8, **common)), steps=2)
+    assert_same_run(parted, train(recipe("whole", batch_size=8, **common)), steps=1)
 
 
 @pytest.mark.parametrize("loss_weighting", ["sample", "square"])
@@ -83,12 +83,12 @@ def test_what_runs_twice_does_the_same_to_the_bit(eight: Result, recipe: Recipe)
 
 def test_packs_see_what_batches_see(recipe: Recipe, parts: Parts) -> None:
     """All samples in one step, so that both take the same ones."""
-    common = with_data(parts.other, max_epochs=3, max_length=480)
+    common = with_data(parts.other, max_epochs=2, max_length=480)
     packed = train(recipe("packed", packing=True, accumulative_counts=8, **common))
     batched = train(recipe("batched", batch_size=2, accumulative_counts=4, **common))
     for key in ("num_samples", "num_tokens", "num_tiles"):
         assert [each[key] for each in packed.steps] == [each[key] for each in batched.steps]
-    assert_same_run(packed, batched)
+    assert_same_run(packed, batched, steps=2)
 
 
 # Ranks.

@@ -6,18 +6,16 @@ One group a layer, and one for all else (embeddings, norms, connector, head), wh
 and the backward last. Layers are cut again after their forward; torch fetches the next one while one computes. No
 mixed-precision policy: frozen weights are in the arithmetic's type already, what trains is float32, and autocast makes
 the copies.
-
-A frozen vision model is kept whole on every rank: its pictures go through it in chunks, more on one rank than on
-another, and layers that are put together anew for each call would wait for calls that never come.
 """
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ivl.errors import SettingsError
@@ -41,14 +39,11 @@ class FsdpStrategy(Strategy):
         model = forward.model
         if getattr(model, "is_loaded_in_4bit", False):
             raise SettingsError("quantization=nf4 does not work with strategy=fsdp2: use strategy=ddp")
-        kept = set(model.vision_model.parameters())
-        if any(each.requires_grad for each in kept):
-            kept.clear()
-        model.vision_model.to(ranks.device)
-        layers: list[nn.Module] = [*model.language_model.layers, *(() if kept else model.vision_model.layers)]
-        for layer in layers:
+        # Layers are put together for each call, by all ranks: a rank with more tiles must not call them more often.
+        forward.tiles_at_once = sys.maxsize
+        for layer in (*model.language_model.layers, *model.vision_model.layers):
             fully_shard(layer, mesh=mesh)  # moves it to the mesh's device, cuts it, lets go of the whole
-        fully_shard(forward, mesh=mesh, ignored_params=kept)
+        fully_shard(forward, mesh=mesh)
         self.module = forward
         self.optimizer = make_optimizer(trained_parameters(model))
 
@@ -59,10 +54,11 @@ class FsdpStrategy(Strategy):
     def backward(self, loss: Tensor) -> None:
         (loss * self.scale).backward()  # type: ignore[no-untyped-call]
 
+    @torch.no_grad()
     def gather(self, parameter: Tensor) -> Tensor:
         if not isinstance(parameter, DTensor):
             return super().gather(parameter)
-        whole = parameter.detach().full_tensor()
+        whole: Tensor = parameter.full_tensor()
         return whole.cpu() if self.ranks.is_main else torch.empty(0)
 
     def scatter(self, whole: Tensor, like: Tensor) -> Tensor:

@@ -87,6 +87,7 @@ class ZeroStrategy(Strategy):
     def optimizer_tensors(self, *, keep: bool) -> dict[str, Tensor]:
         from deepspeed.utils import safe_get_full_optimizer_state
 
+        self._link_states()
         tensors: dict[str, Tensor] = {}
         step = next(state["step"] for state in self._states().values())
         for name, parameter in self.parameters.items():
@@ -105,12 +106,17 @@ class ZeroStrategy(Strategy):
             self._states()[piece] = {"step": step.to(piece.device, torch.float32, copy=True)} | {
                 key: torch.zeros_like(piece) for key in _STATES
             }
-        if self.stage == 2:
-            self.optimizer._lazy_init_hp_params_optimizer_state()  # else only its first step would find them
+        self._link_states()
         for name, parameter in self.parameters.items():
             for key in _STATES:
                 value = tensors[f"{key}/{name}"].to(self.ranks.device, torch.float32)
                 safe_set_full_optimizer_state(parameter, value, key)
+
+    def _link_states(self) -> None:
+        """Tell stage 2's parameters where their states are: by itself it does so when only its first group has any."""
+        if self.stage == 2:
+            self.optimizer._hp_optimizer_states_linked = False
+            self.optimizer._lazy_init_hp_params_optimizer_state()
 
     def _check(self, tensors: Mapping[str, Tensor]) -> None:
         """Raise CheckpointError unless these are AdamW's states of what trains."""
