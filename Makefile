@@ -16,7 +16,7 @@ demo: $(VENV)/.core  ## Set up, then ask the small model in the package about pi
 	@$(BIN)/ivl demo --out out/demo
 
 test: $(VENV)/.dev  ## Set up, then run the fast tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8
 
 test-slow: $(VENV)/.dev  ## Run the long tests too (load, kills, long documents)
 	@$(BIN)/python -m pytest -m "not gpu"

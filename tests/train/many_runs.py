@@ -34,6 +34,7 @@ def run_all(config: TrainConfig) -> int:
     torch.set_num_threads(1)
     folder = Path(config.work_dir)
     with join_ranks(config) as ranks, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ivl.train.evaluation.ANSWER_TOKENS", 3)
 
         @contextlib.contextmanager
         def joined(config: TrainConfig) -> Iterator[Ranks]:

@@ -84,10 +84,12 @@ class PackedForward(nn.Module):
         model = self.model
         if seen is not None or (pixel_values is not None and len(pixel_values)):
             return model.embed(input_ids, self._features(pixel_values, seen))
-        embeds = model.embed(input_ids)
         if not self.always_sees:
-            return embeds
-        return embeds + 0 * self._features(self._blank(input_ids.device)).sum().to(embeds.dtype)
+            return model.embed(input_ids)
+        # Before the embeddings, as where there are pictures: ranks put weights together in one order.
+        nothing = 0 * self._features(self._blank(input_ids.device)).sum()
+        embeds = model.embed(input_ids)
+        return embeds + nothing.to(embeds.dtype)
 
     def _blank(self, device: torch.device) -> Tensor:
         """One tile without anything on it, (1, 3, p, p)."""

@@ -11,14 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ivl.errors import TrainingError
 from ivl.train.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from ivl.train.config import TrainConfig
 from ivl.train.events import Saved
-from ivl.train.optimizer_state import load_optimizer_tensors, optimizer_tensors
 from ivl.train.output import check_same, needs_all, read_trained, write_result, write_run_adapter
 from ivl.train.rank_main import config_to_json
 from ivl.train.ranks import Ranks
@@ -56,10 +54,8 @@ class Keeper:
     def save(self, progress: Progress) -> Saved | None:
         """Write the checkpoint of a step and let old ones go; gives what happened, on the first rank."""
         begun, main = time.perf_counter(), self.ranks.is_main
-        parameters = self.strategy.parameters
-        trained = self._gathered(parameters)
-        names = {parameter: name for name, parameter in parameters.items()}
-        optimizer = optimizer_tensors(self.strategy.plain_optimizer, names, keep=main)
+        trained = self._gathered(self.strategy.parameters)
+        optimizer = self.strategy.optimizer_tensors(keep=main)
         saved = None
         if main:
             adapters = self.config.trains_adapters
@@ -98,14 +94,11 @@ class Keeper:
                 f"{path} saw other data or other batches than this recipe gives (files, lengths, seed, batch size, "
                 "ranks): resume needs the same, or begin a new run with load_from"
             )
-        parameters = self.strategy.parameters
+        strategy = self.strategy
         trained = checkpoint.trained or read_trained(path, self.config)
-        check_same(trained, parameters, str(path))
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(self.strategy.scatter(trained[name], parameter))
-        names = {parameter: name for name, parameter in parameters.items()}
-        load_optimizer_tensors(self.strategy.plain_optimizer, checkpoint.optimizer, names)
+        check_same(trained, {name: strategy.outline(each) for name, each in strategy.parameters.items()}, str(path))
+        strategy.load_parameters(trained)
+        strategy.load_optimizer_tensors(checkpoint.optimizer)
         progress = Progress(
             step=checkpoint.step,
             num_dropped=state.get("num_dropped", 0),
@@ -136,7 +129,7 @@ class Keeper:
         """Whole tensors on the first rank, nothing on the others."""
         found = {}
         for name, parameter in parameters.items():
-            whole = self.strategy.gather(parameter.detach())
+            whole = self.strategy.gather(parameter)
             if self.ranks.is_main:
                 found[name] = whole
         return found

@@ -93,7 +93,7 @@ def fit(config: InternVLConfig, train: TrainConfig, load: Load, available: int |
     strategy=auto is ddp where that fits, else fsdp2. Raises SettingsError where the recipe does not fit the model.
     """
     chosen = None
-    for strategy in _strategies(train.strategy, load.world_size):
+    for strategy in _strategies(train, load.world_size):
         book = _Book(config, train, load, strategy)
         for count in _counts(train.activation_checkpointing, config.text.num_layers):
             chosen = replace(book.at(count), available=available)
@@ -123,10 +123,13 @@ def trained_numbers(config: InternVLConfig, train: TrainConfig) -> dict[str, tup
     return numbers
 
 
-def _strategies(strategy: str, world_size: int) -> tuple[str, ...]:
+def _strategies(train: TrainConfig, world_size: int) -> tuple[str, ...]:
+    """Those to try; weights in 4 bits cannot be cut in pieces."""
     if world_size == 1:
         return ("none",)
-    return ("ddp", "fsdp2") if strategy == "auto" else (strategy,)
+    if train.strategy != "auto":
+        return (train.strategy,)
+    return ("ddp",) if train.quantization else ("ddp", "fsdp2")
 
 
 def _counts(setting: str | int, num_layers: int) -> range:

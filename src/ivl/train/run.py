@@ -102,8 +102,8 @@ class _Run:
             RunStart(
                 total_steps=self.total_steps,
                 first_step=self.first_step,
-                num_trainable=sum(each.numel() for each in self.strategy.parameters.values()),
-                num_parameters=sum(each.numel() for each in model.parameters()),
+                num_trainable=sum(self.strategy.outline(each).numel() for each in self.strategy.parameters.values()),
+                num_parameters=sum(self.strategy.outline(each).numel() for each in model.parameters()),
                 device=device,
                 world_size=self.ranks.world_size,
                 flops_per_second=peak_flops(

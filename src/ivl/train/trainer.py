@@ -96,7 +96,7 @@ class Trainer:
                 plan = next(plans)
                 waited = time.perf_counter() - begun
                 step += 1
-                end, told = self._step(step, plan, begun, waited, stop.is_asked)
+                end, told = self._step(step, plan, begun, waited, stop)
                 self.hooks.on_step(end)
                 last = step == self.total_steps
                 if self.hooks.validate and (last or step % (config.eval_steps or config.save_steps) == 0):
@@ -112,13 +112,11 @@ class Trainer:
         assert saved == step, f"the last step {step} was not saved"
         return step
 
-    def _step(self, step: int, plan: StepPlan, begun: float, waited: float, stopping: bool) -> tuple[StepEnd, bool]:
+    def _step(self, step: int, plan: StepPlan, begun: float, waited: float, stop: "_Stop") -> tuple[StepEnd, bool]:
         """One step, and whether any rank was told to stop."""
         device = self.ranks.device
         batches = plan.batches
-        weight, samples, tokens, tiles, dropped, flops, stop = self.ranks.all_sum(
-            self._counts(batches, stopping).to(device)
-        ).tolist()
+        weight, samples, tokens, tiles, dropped, flops = self.ranks.all_sum(self._counts(batches).to(device)).tolist()
         self.num_dropped += int(dropped)
         reasons = gather_lines([line for batch in batches for line in batch.dropped], self.ranks) if dropped else []
         if weight == 0:
@@ -137,7 +135,8 @@ class Trainer:
             loss += total.detach().double()
             seen.append(losses)
         norm = self.strategy.clip(self.config.max_norm)
-        mean = float(self.ranks.all_sum(loss))
+        wish = torch.tensor(float(stop.is_asked), dtype=loss.dtype, device=device)
+        mean, told = self.ranks.all_sum(torch.stack([loss, wish])).tolist()
         self._check(step, mean, norm, batches, seen)
         lr = self.strategy.step(lr_factor(step - 1, self.total_steps, self.config))
         return StepEnd(
@@ -154,10 +153,10 @@ class Trainer:
             flops=flops,
             memory_bytes=_memory(device),
             num_dropped=self.num_dropped,
-        ), stop > 0
+        ), told > 0
 
-    def _counts(self, batches: MicroBatches, stopping: bool) -> Tensor:
-        """This rank's weight, samples, tokens, tiles, dropped samples, FLOPs, wish to stop: one reduction for all."""
+    def _counts(self, batches: MicroBatches) -> Tensor:
+        """This rank's weight, samples, tokens, tiles, dropped samples and FLOPs: one reduction for all."""
         return torch.tensor(
             [
                 sum(float(batch.weights.double().sum()) for batch in batches),
@@ -166,7 +165,6 @@ class Trainer:
                 sum(batch.num_tiles for batch in batches),
                 sum(len(batch.dropped) for batch in batches),
                 self.hooks.flops(batches),
-                float(stopping),
             ],
             dtype=torch.float64,
         )

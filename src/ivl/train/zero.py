@@ -149,7 +149,7 @@ def _make_engine(forward: PackedForward, optimizer: torch.optim.Optimizer, ranks
         from accelerate.utils import DeepSpeedPlugin
     except ImportError:
         raise MissingExtraError(
-            f"strategy=zero{stage} needs DeepSpeed: pip install deepspeed, or choose fsdp2, which shards the same"
+            f"strategy=zero{stage} needs DeepSpeed: pip install 'ivl[zero]', or choose fsdp2, which shards the same"
         ) from None
     settings = {
         "train_micro_batch_size_per_gpu": 1,
