@@ -26,16 +26,17 @@ Recipe = Callable[..., TrainConfig]
 
 
 def assert_close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
-    """Equal but for the order of additions. AdamW makes a step of a number whose gradient is nearly nothing but noise,
-    so single numbers may differ by more than their tensors do; a step here is 1e-3."""
+    """Equal but for the order of additions. AdamW makes a whole step, here 1e-3, of a number whose gradient is nothing
+    but rounding: so nine numbers of ten must agree to their last digits, and none may be far from a step apart."""
     assert one.keys() == other.keys()
     assert one, "something trained"
     for name, tensor in one.items():
-        if name.endswith("k_proj.bias"):  # shifts all scores of a query alike: its gradient is rounding alone
+        # A key's bias shifts all scores of a query alike: its gradient is rounding alone. The official layout joins it.
+        if name.endswith(("k_proj.bias", "qkv.bias")):
             continue
-        apart = tensor - other[name]
-        assert float(apart.abs().max()) < 2e-4, name
-        assert float(apart.square().mean().sqrt()) < 1e-5, name
+        apart = (tensor - other[name]).abs().flatten()
+        assert float(apart.max()) < 2e-4, name
+        assert float(apart.kthvalue(max(1, len(apart) * 9 // 10)).values) < 1e-6, name
 
 
 def assert_same_run(one: Result, other: Result, steps: int = 3) -> None:
