@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ivl.data.settings import DataSource
+from ivl.model import load_model
 from ivl.model.attention import PackedAttention
 from ivl.model.varlen import VarlenAttention, packed_attention
 from ivl.train.config import TrainConfig
@@ -42,6 +43,12 @@ def test_the_packed_kernel_is_the_reference_forward_and_backward(kv_heads: int) 
         results.append([out.detach(), *(each.grad for each in leaves)])
     for got, expected in zip(results[1], results[0], strict=True):
         assert relative(got, expected) < 0.01
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_the_plain_loop_runs_in_every_type(dtype: torch.dtype) -> None:
+    model = load_model(seedling_folder(), DEVICE, dtype)
+    assert len(model.generate_greedy(torch.arange(40, device=DEVICE), max_new_tokens=4)) == 4
 
 
 def test_the_kernel_is_chosen_where_it_fits() -> None:

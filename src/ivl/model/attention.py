@@ -70,7 +70,7 @@ class CachedAttention:
         assert len(q) == 1, f"{len(q)} tokens after {start} cached ones: only one at a time is supported"
         # One token sees every key: its G heads of a group become the rows of one product with that group's keys.
         grouped = q.view(1, keys.shape[0], -1, q.shape[-1])  # (1, K, G, Dh)
-        return F.scaled_dot_product_attention(grouped, keys[None, :, :stop], values[None, :, :stop]).view_as(q)
+        return F.scaled_dot_product_attention(grouped, keys[None, :, :stop], values[None, :, :stop]).reshape(q.shape)
 
     def advance(self, num_tokens: int) -> None:
         """Count tokens that every layer has stored."""
