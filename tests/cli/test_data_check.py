@@ -34,8 +34,26 @@ def test_a_report(ivl_command, data):
     assert "val.jsonl:1 equals train.jsonl:1" in shown.out
     assert "1 pictures stand in two splits" in shown.out
     assert "What 0?<|im_end|><|im_start|>assistant\n[[Red.<|im_end|>]]" in shown.out
-    assert shown.out.rstrip().endswith("1 of 13 records cannot be used (7.7%); training leaves them out and says so")
+    assert "1 of 13 records cannot be used (7.7%); training leaves them out and says so, unless" in shown.out
     assert "\x1b" not in shown.out
+
+
+def test_a_recipes_data_are_read_as_training_reads_them(ivl_command, data):
+    recipe = data / "recipe.yaml"
+    recipe.write_text(f"data_root: {data}\ndata_path: train.jsonl\nval_data_path: val.jsonl\nmax_length: 150\n")
+    shown = ivl_command("data", "check", "--recipe", recipe, "--samples", 0)
+    assert shown.code == 1
+    assert "train.jsonl:6: picture 'b.png' does not exist" in shown.out
+    assert "val.jsonl:1 equals train.jsonl:1" in shown.out
+    short = ivl_command("data", "check", "--recipe", recipe, "--samples", 0, "--max-length", 20)
+    assert "max_length is 20" in short.out
+
+
+@pytest.mark.parametrize("args", [[], ["a.json", "--recipe", "r.yaml"]], ids=str)
+def test_files_or_a_recipe_are_needed(ivl_command, args):
+    shown = ivl_command("data", "check", *args)
+    assert shown.code == 2
+    assert "name data files, or a recipe with --recipe" in shown.err
 
 
 def test_good_data(ivl_command, data):

@@ -35,7 +35,10 @@ def verdict(report: CheckReport) -> str:
     if not count:
         return f"all {total:,} records can be used"
     share = f"{100 * count / total:.1f}" if count < total else "100"
-    return f"{count:,} of {total:,} records cannot be used ({share}%); training leaves them out and says so"
+    return (
+        f"{count:,} of {total:,} records cannot be used ({share}%); training leaves them out and says so, unless they "
+        "are more than max_bad_share"
+    )
 
 
 def as_data(report: CheckReport) -> dict[str, Any]:
