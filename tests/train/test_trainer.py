@@ -213,7 +213,21 @@ def test_a_truncated_picture_is_left_out_counted_and_named(own_data: Path, recip
     assert all("\n" not in text for text in named)
 
 
-def test_a_step_without_any_sample_stops_with_the_reason(own_data: Path, recipe: Recipe) -> None:
+def test_a_step_without_any_sample_is_passed_over_and_told(own_data: Path, recipe: Recipe) -> None:
+    tiny_run.cut_picture(own_data, 2)
+    left = train(recipe(**with_data(own_data, batch_size=1)))
+    assert left.code == 0
+    assert len(left.losses) == 7
+    passed = next(text for text in left.notices if "changes nothing" in text)
+    missing = {*range(1, 9)} - {each["step"] for each in left.steps}
+    assert passed == f"step {missing.pop()} changes nothing: all of its samples are left out"
+
+
+def test_steps_without_samples_in_a_row_stop_with_the_reason(
+    own_data: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the disk is gone rather than a picture bad."""
+    monkeypatch.setattr("ivl.train.trainer._PASSED_OVER", 1)
     for number in (0, 1, 2, 4, 5, 6):
         tiny_run.cut_picture(own_data, number)
     with pytest.raises(TrainingError, match=r"^step \d has nothing to train: .*data\.json.*00\d\.png") as caught:

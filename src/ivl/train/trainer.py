@@ -31,6 +31,8 @@ from ivl.train.ranks import Ranks
 from ivl.train.schedule import lr_factor
 from ivl.train.strategies import Strategy
 
+_PASSED_OVER = 3
+"""Steps in a row that may find all their samples unreadable."""
 MicroBatches = Sequence[PackedBatch]
 _NAMED = 100
 """Samples left out that a run names; all are counted."""
@@ -80,6 +82,7 @@ class Trainer:
         self.stopped_by = signal.SIGTERM
         """What told this rank to stop, if anything did."""
         self._named: set[str] = set()
+        self._num_passed_over = 0
 
     def run(self, plans: Iterator[StepPlan], first_step: int) -> int:
         """Do the steps after `first_step`; gives the number of the last one done.
@@ -97,7 +100,8 @@ class Trainer:
                 waited = time.perf_counter() - begun
                 step += 1
                 end, told = self._step(step, plan, begun, waited, stop)
-                self.hooks.on_step(end)
+                if end is not None:
+                    self.hooks.on_step(end)
                 last = step == self.total_steps
                 if self.hooks.validate and (last or step % (config.eval_steps or config.save_steps) == 0):
                     self.hooks.beat(step, "validation")
@@ -112,18 +116,19 @@ class Trainer:
         assert saved == step, f"the last step {step} was not saved"
         return step
 
-    def _step(self, step: int, plan: StepPlan, begun: float, waited: float, stop: "_Stop") -> tuple[StepEnd, bool]:
-        """One step, and whether any rank was told to stop."""
+    def _step(
+        self, step: int, plan: StepPlan, begun: float, waited: float, stop: "_Stop"
+    ) -> tuple[StepEnd | None, bool]:
+        """One step, if it had any samples, and whether any rank was told to stop."""
         device = self.ranks.device
         batches = plan.batches
         weight, samples, tokens, tiles, dropped, flops = self.ranks.all_sum(self._counts(batches).to(device)).tolist()
         self.num_dropped += int(dropped)
         reasons = gather_lines([line for batch in batches for line in batch.dropped], self.ranks) if dropped else []
-        if weight == 0:
-            raise TrainingError(
-                f"step {step} has nothing to train: {reasons[0] if reasons else 'no sample has a trained token'}"
-            )
         self._name_dropped(reasons)
+        if weight == 0:
+            return None, self._pass_over(step, reasons, stop)
+        self._num_passed_over = 0
         self.strategy.module.train()
         self.hooks.beat(step, "forward and backward")
         loss, seen = torch.zeros((), dtype=torch.float64, device=device), []
@@ -154,6 +159,18 @@ class Trainer:
             memory_bytes=_memory(device),
             num_dropped=self.num_dropped,
         ), told > 0
+
+    def _pass_over(self, step: int, reasons: Sequence[str], stop: "_Stop") -> bool:
+        """A step whose samples are all left out changes nothing; whether any rank was told to stop.
+
+        Raises TrainingError for several in a row: then it is not the data, but the disk they are on.
+        """
+        self._num_passed_over += 1
+        if not reasons or self._num_passed_over > _PASSED_OVER:
+            why = reasons[0] if reasons else "no sample has a trained token"
+            raise TrainingError(f"step {step} has nothing to train: {why}")
+        self.hooks.on_step(Notice(text=f"step {step} changes nothing: all of its samples are left out"))
+        return float(self.ranks.all_sum(torch.tensor(float(stop.is_asked), dtype=torch.float64))) > 0
 
     def _counts(self, batches: MicroBatches) -> Tensor:
         """This rank's weight, samples, tokens, tiles, dropped samples and FLOPs: one reduction for all."""
