@@ -233,6 +233,17 @@ def test_ctrl_c_leaves_the_terminal_sane(ending):
     assert b"KeyboardInterrupt" in sent
 
 
+def test_the_cursor_comes_back_where_ctrl_c_struck_while_rich_was_writing():
+    stream = Terminal()
+    console = Console(file=stream, force_terminal=True, width=80)
+    progress = LiveProgress(console, time.monotonic)
+    progress(run_start())
+    assert "\x1b[?25l" in stream.getvalue()
+    console._enter_buffer()  # what an interrupt in the middle of a print leaves behind
+    progress.close()
+    assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
+
+
 def read_some(descriptor):
     """What a terminal was sent; None when its last writer has left."""
     if not select.select([descriptor], [], [], 1)[0]:

@@ -119,6 +119,8 @@ class LiveProgress:
 
     def close(self) -> None:
         """Leaves the last state on the screen and gives the cursor back; may be called again."""
+        while self._console._buffer_index:  # Ctrl-C struck inside a print: rich would hold back all that follows
+            self._console._exit_buffer()
         if self._live.is_started:
             self._live.update(self._rows(), refresh=True)
         self._live.stop()
