@@ -215,7 +215,7 @@ def _may(module: Module, each: Import) -> bool:
     if package != "ivl":
         homes = AT_HOME.get(package)
         if each.target == "a computed name":
-            return module.name in {"__init__", "cli.main"}
+            return module.name in {"__init__", "cli.lazy"}
         at_home = homes is None or module.room in homes
         quick = package != "torch" or module.room != "types" or each.is_deferred
         return package not in NOWHERE and (at_home and quick)

@@ -134,8 +134,9 @@ def test_an_empty_batch_reaches_every_parameter_and_weighs_nothing():
 
 def test_the_bad_sample_is_named():
     losses = torch.tensor([0.0, 1.0, float("nan"), 2.0])
-    assert first_bad_sample(losses, (0, 2, 4), ("a", "b")) == "b"
-    assert first_bad_sample(losses.nan_to_num(), (0, 2, 4), ("a", "b")) is None
+    spans = [("a", slice(0, 2)), ("b", slice(2, 4))]
+    assert first_bad_sample(losses, spans) == "b"
+    assert first_bad_sample(losses.nan_to_num(), spans) is None
 
 
 def test_tiles_seen_before_give_the_same_loss_and_are_not_encoded_again(tmp_path, monkeypatch):

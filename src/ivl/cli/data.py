@@ -2,6 +2,7 @@
 
 import click
 
+from ivl.cli.lazy import LazyCommands
 from ivl.cli.terminal import show
 
 COMMANDS = {
@@ -15,35 +16,10 @@ Examples:
   ivl data foodieqa FoodieQA -o food"""
 
 
-class DataCommands(click.Group):
-    """Knows its commands' names and imports one only to run it."""
+class DataCommands(LazyCommands):
+    """The commands of `ivl data`."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "check":
-            from ivl.cli.data_check import check
-
-            return check
-        if cmd_name == "foodieqa":
-            from ivl.cli.data_foodieqa import foodieqa
-
-            return foodieqa
-        return None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        from ivl.errors import nearest
-
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            raise click.UsageError(f"no such command {args[0]!r}: {nearest(args[0], COMMANDS)}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+    commands_help, module_prefix = COMMANDS, "ivl.cli.data_"
 
 
 @click.command(cls=DataCommands, epilog=EPILOG, invoke_without_command=True)

@@ -10,14 +10,14 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from ivl._version import __version__
+from ivl.cli.lazy import LazyCommands
 from ivl.cli.terminal import tell_error
-from ivl.errors import IvlError, nearest
+from ivl.errors import IvlError
 
 COMMANDS = {
     "demo": "See the model in the package answer questions about pictures.",
@@ -34,28 +34,13 @@ EPILOG = "\b\nExamples:\n  ivl demo\n  ivl chat dinner.jpg -p 'What is on the ta
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
-class LazyCommands(click.Group):
-    """A group that knows its commands' names and imports one of their modules only to run it."""
+class Commands(LazyCommands):
+    """The commands of `ivl`."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return getattr(import_module(f"ivl.cli.{cmd_name}"), cmd_name) if cmd_name in COMMANDS else None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            raise click.UsageError(f"no such command {args[0]!r}: {nearest(args[0], COMMANDS)}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+    commands_help, module_prefix = COMMANDS, "ivl.cli."
 
 
-@click.command(cls=LazyCommands, epilog=EPILOG, invoke_without_command=True, context_settings=HELP_OPTIONS)
+@click.command(cls=Commands, epilog=EPILOG, invoke_without_command=True, context_settings=HELP_OPTIONS)
 @click.version_option(__version__, message="ivl %(version)s")
 @click.pass_context
 def ivl(ctx: click.Context) -> None:

@@ -4,8 +4,9 @@ In: a model folder and the data settings of a recipe. Out: `RunData`. The traine
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -60,10 +61,9 @@ class RunData:
         """This rank's share of the validation data, as many batches as every other rank has."""
         assert self.validation is not None, "there is no validation data"
         assert self.val_planner is not None, "there is no validation data"
-        settings = replace(self.settings, accumulative_counts=1)
         workers = 0 if len(self.validation) <= _FEW else None
         return batches(
-            self.validation, self.processor, settings, self.val_planner,
+            self.validation, self.processor, self.val_planner.settings, self.val_planner,
             rank=self.rank, num_epochs=1, num_workers=workers,
         )  # fmt: skip
 
@@ -112,9 +112,7 @@ def load_run_data(
             f"prompt_template={settings.prompt_template} is not the model's: {path} was trained with {template}; "
             "leave prompt_template out"
         )
-    load: Callable[..., Corpus] = lambda sources, **more: load_corpus(  # noqa: E731
-        sources, settings, processor, on_progress=on_progress, workers=workers, **more
-    )
+    load = partial(load_corpus, settings=settings, processor=processor, on_progress=on_progress, workers=workers)
     train = load(settings.data_path, replay=settings.replay_path)
     validation = load(settings.val_data_path) if settings.val_data_path else None
     planner = Planner(train.num_tokens, train.num_tiles, settings, world_size, members=train.members)

@@ -17,22 +17,16 @@ from ivl.model.weights import load_model
 from ivl.train.config import TrainConfig
 from ivl.train.forward import PackedForward, apply_checkpointing
 from ivl.train.memory import plan_memory
+from ivl.train.memory_book import dtype_name
 from ivl.train.optim import ParamGroup, make_optimizer
 from ivl.train.ranks import Ranks
 from ivl.train.strategies import Strategy, check_strategy, is_sharded, make_strategy
 from ivl.train.trainable import PARTS, apply_trainable, find_trainable, part_name
 
 
-def run_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
-    """The type of frozen weights and of the arithmetic."""
-    if config.dtype == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
-
-
 def build_strategy(config: TrainConfig, ranks: Ranks, data: RunData) -> Strategy:
     """The model of the recipe, ready to train. Raises TrainingError, before it is loaded, where it cannot fit."""
-    dtype = run_dtype(config, ranks.device)
+    dtype: torch.dtype = getattr(torch, dtype_name(config, ranks.device.type))
     estimate = plan_memory(config, ranks, data)
     strategy = estimate.strategy  # what auto has become
     check_strategy(config, strategy)

@@ -8,10 +8,9 @@ Shapes: T packed tokens, L labelled ones, N tiles, I image tokens of a tile, D t
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -155,12 +154,9 @@ class PackedForward(nn.Module):
         return torch.autocast(device, self.dtype)
 
 
-def first_bad_sample(losses: Tensor, offsets: Sequence[int], names: Sequence[str]) -> str | None:
-    """The sample whose loss is NaN or infinite, if any: losses (T,) of one micro batch."""
-    for name, (start, stop) in zip(names, pairwise(offsets), strict=False):
-        if not bool(losses[start:stop].isfinite().all()):
-            return name
-    return None
+def first_bad_sample(losses: Tensor, spans: Iterable[tuple[str, slice]]) -> str | None:
+    """The sample whose loss is NaN or infinite, if any: losses (T,) of a micro batch, each sample's name and place."""
+    return next((name for name, part in spans if not bool(losses[part].isfinite().all())), None)
 
 
 def apply_checkpointing(model: InternVL, num_layers: int) -> None:

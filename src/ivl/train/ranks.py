@@ -11,7 +11,7 @@ cluster meet where MASTER_ADDR says. Only tensors and JSON travel, so nothing is
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -75,6 +75,20 @@ class Ranks:
             buffer = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(int(length), dtype=torch.uint8)
             dist.broadcast(buffer, src=0)
         return json.loads(buffer.numpy().tobytes())
+
+    def gather_lines(self, lines: Sequence[str]) -> list[str]:
+        """The lines of all ranks, in the ranks' order; every rank has to call it."""
+        if self.world_size == 1:
+            return list(lines)
+        data = "".join(f"{line}\n" for line in lines).encode()
+        sizes = torch.zeros(self.world_size, dtype=torch.int64)
+        sizes[self.rank] = len(data)
+        self.all_sum(sizes)
+        buffer = torch.zeros(int(sizes.sum()), dtype=torch.uint8)
+        start = int(sizes[: self.rank].sum())
+        if data:
+            buffer[start : start + len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        return self.all_sum(buffer).numpy().tobytes().decode().split("\n")[:-1]
 
     def barrier(self) -> None:
         """Wait until all ranks are here. Over the CPU: work still queued on a GPU is not waited for."""

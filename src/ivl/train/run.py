@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +19,7 @@ from ivl.data.run_data import RunData, load_run_data
 from ivl.errors import SettingsError
 from ivl.train.build import build_strategy
 from ivl.train.config import TrainConfig
-from ivl.train.costs import StepCosts, step_costs
+from ivl.train.costs import run_flops
 from ivl.train.evaluation import answer_questions, validation_loss
 from ivl.train.events import Notice, Observer, RunEnd, RunStart, StepEnd, Validation
 from ivl.train.keeper import Keeper, Progress, checkpoint_to_resume
@@ -29,7 +28,7 @@ from ivl.train.peaks import peak_flops
 from ivl.train.ranks import Ranks, join_ranks
 from ivl.train.run_folder import lock_run
 from ivl.train.trackers import check_trackers
-from ivl.train.trainer import Hooks, StepPlan, Trainer, gather_lines
+from ivl.train.trainer import Hooks, StepPlan, Trainer
 
 T = TypeVar("T")
 
@@ -96,7 +95,6 @@ class _Run:
     def _go(self) -> int:
         config = self.config
         model = self.strategy.forward.model
-        costs = step_costs(model.config, config)
         device = _device_name(self.ranks.device)
         self._tell(
             RunStart(
@@ -106,9 +104,7 @@ class _Run:
                 num_parameters=sum(self.strategy.outline(each).numel() for each in model.parameters()),
                 device=device,
                 world_size=self.ranks.world_size,
-                flops_per_second=peak_flops(
-                    _device_name(self.ranks.device), str(self.strategy.forward.dtype).removeprefix("torch.")
-                ),
+                flops_per_second=peak_flops(device, self.strategy.forward.dtype),
             )
         )
         validates = self.data.validation is not None
@@ -119,7 +115,7 @@ class _Run:
             on_step=self._on_step,
             save=self._save,
             validate=self._validate if validates else None,
-            flops=lambda batches: sum(_flops(costs, batch) for batch in batches),
+            flops=lambda batches: sum(run_flops(model.config, config, batch) for batch in batches),
             beat=self.ranks.beat,
         )
         trainer = Trainer(config, self.strategy, self.ranks, hooks, self.total_steps, self.progress.num_dropped)
@@ -149,7 +145,7 @@ class _Run:
         dropped: list[str] = []
         batches = _telling(self.data.validation_batches(), alive)
         loss = validation_loss(self.strategy, _noting(batches, dropped), self.ranks)
-        for line in gather_lines(dropped, self.ranks):
+        for line in self.ranks.gather_lines(dropped):
             self._tell_once(f"left out of the validation: {line}")
         answers = answer_questions(self.strategy, _telling(self.questions, alive), self.ranks)
         progress = self.progress
@@ -193,16 +189,6 @@ def _telling(items: Iterable[T], tell: Callable[[], None]) -> Iterator[T]:
     for item in items:
         tell()
         yield item
-
-
-def _flops(costs: StepCosts, batch: PackedBatch) -> float:
-    """Of one micro batch, forward and backward, nothing counted twice."""
-    return costs.flops(
-        num_tokens=batch.num_tokens,
-        sum_squares=sum((stop - start) ** 2 for start, stop in pairwise(batch.offsets)) if batch.sample_ids else 0,
-        num_labelled=int((batch.targets >= 0).sum()),
-        num_tiles=batch.num_tiles,
-    ).model
 
 
 def _load_data(config: TrainConfig, ranks: Ranks) -> RunData:

@@ -124,7 +124,7 @@ class Trainer:
         batches = plan.batches
         weight, samples, tokens, tiles, dropped, flops = self.ranks.all_sum(self._counts(batches).to(device)).tolist()
         self.num_dropped += int(dropped)
-        reasons = gather_lines([line for batch in batches for line in batch.dropped], self.ranks) if dropped else []
+        reasons = self.ranks.gather_lines([line for batch in batches for line in batch.dropped]) if dropped else []
         self._name_dropped(reasons)
         if weight == 0:
             return None, self._pass_over(step, reasons, stop)
@@ -190,17 +190,14 @@ class Trainer:
         """Raise TrainingError, before the weights change, unless loss and gradient norm are numbers."""
         if torch.tensor([loss, norm]).isfinite().all():
             return
-        found = [
-            first_bad_sample(losses, batch.offsets, batch.sample_ids)
-            for batch, losses in zip(batches, seen, strict=True)
-        ]
-        bad = gather_lines([name for name in found if name is not None], self.ranks)
+        found = [first_bad_sample(losses, batch.spans()) for batch, losses in zip(batches, seen, strict=True)]
+        bad = self.ranks.gather_lines([name for name in found if name is not None])
         if bad:
             raise TrainingError(
                 f"step {step}: the loss of sample {bad[0]} is not a number; look at it with `ivl data check`, "
                 "lower lr or max_norm, and go on with --resume from the last checkpoint"
             )
-        names = ", ".join(gather_lines([name for batch in batches for name in batch.sample_ids], self.ranks))
+        names = ", ".join(self.ranks.gather_lines([name for batch in batches for name in batch.sample_ids]))
         raise TrainingError(
             f"step {step}: the loss is {loss:g} and the gradient's norm {norm:g}; its samples: {names:.300}; lower lr "
             "or max_norm, and go on with --resume"
@@ -216,21 +213,6 @@ class Trainer:
             if len(self._named) > _NAMED:
                 told = "more samples are left out and counted, but no longer named: `ivl data check` names them all"
             self.hooks.on_step(Notice(text=told))
-
-
-def gather_lines(lines: Sequence[str], ranks: Ranks) -> list[str]:
-    """The lines of all ranks, in the ranks' order; every rank has to call it."""
-    if ranks.world_size == 1:
-        return list(lines)
-    data = "".join(f"{line}\n" for line in lines).encode()
-    sizes = torch.zeros(ranks.world_size, dtype=torch.int64)
-    sizes[ranks.rank] = len(data)
-    ranks.all_sum(sizes)
-    buffer = torch.zeros(int(sizes.sum()), dtype=torch.uint8)
-    start = int(sizes[: ranks.rank].sum())
-    if data:
-        buffer[start : start + len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    return ranks.all_sum(buffer).numpy().tobytes().decode().split("\n")[:-1]
 
 
 class _Stop:
