@@ -37,3 +37,41 @@ def write_foodieqa(folder: Path, entries: list | None = None, name: str = "sivqa
     entries = [entry(number) for number in range(2 * len(DISHES))] if entries is None else entries
     (folder / name).write_text(json.dumps(entries, ensure_ascii=False), encoding="utf-8")
     return folder
+
+
+def four_pictures_entry(number: int, **changes) -> dict:
+    """An entry on the pictures `number` to `number + 3`, as published: without choices and names."""
+    made = {
+        "question": "以下哪道菜属于川菜？",
+        "choices": "",
+        "answer": str(number % 4),
+        "question_type": "cuisine_type",
+        "question_id": f"m{number}",
+        "images": [f"images/{(number + place) % len(DISHES):03}.jpg" for place in range(4)],
+        "question_en": "Which dish is Sichuan cuisine?",
+    }
+    return {key: value for key, value in {**made, **changes}.items() if value is not ...}
+
+
+def no_picture_entry(number: int, **changes) -> dict:
+    """An entry that names the dish, as published: in Chinese only."""
+    dish = DISHES[number % len(DISHES)]
+    made = {
+        "question": f"{dish}属于哪个菜系？",
+        "choices": CUISINES,
+        "answer": str(number % 4),
+        "question_type": "cuisine_type",
+        "food_name": dish,
+        "cuisine_type": CUISINES[number % 4],
+        "question_id": f"t{number}",
+    }
+    return {key: value for key, value in {**made, **changes}.items() if value is not ...}
+
+
+def write_all_tasks(folder: Path) -> Path:
+    """Writes a folder with all three tasks: 20, 10 and 10 questions on 10 dishes."""
+    write_foodieqa(folder)
+    for name, made in (("mivqa_tidy.json", four_pictures_entry), ("textqa_tidy.json", no_picture_entry)):
+        entries = [made(number) for number in range(len(DISHES))]
+        (folder / name).write_text(json.dumps(entries, ensure_ascii=False), encoding="utf-8")
+    return folder

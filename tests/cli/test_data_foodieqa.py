@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from foodieqa_folder import write_foodieqa
+from foodieqa_folder import write_all_tasks, write_foodieqa
 
 
 @pytest.fixture
@@ -43,6 +43,7 @@ def test_it_replaces_nothing_without_force(ivl_command, folder, tmp_path):
     ("args", "code", "named"),
     [
         (["none", "-o", "out"], 1, "has no sivqa_tidy.json: ask for access"),
+        (["none", "-o", "out", "--tasks", "sivqa,vqa"], 1, "tasks='vqa' is not allowed: sivqa, mivqa, textqa"),
         (["none"], 2, "Missing option '-o'"),
         (["none", "-o", "out", "--style", "terse"], 2, "'terse' is not one of"),
         (["none", "-o", "out", "--test-share", "2"], 1, "test_share=2.0"),
@@ -54,6 +55,21 @@ def test_mistakes_are_one_line(ivl_command, tmp_path, monkeypatch, args, code, n
     assert shown.code == code
     assert named in shown.err
     assert sum(line.startswith("error: ") for line in shown.err.splitlines()) == 1
+
+
+def test_all_tasks_in_both_languages(ivl_command, tmp_path):
+    folder, out = write_all_tasks(tmp_path / "FoodieQA"), tmp_path / "out"
+    (folder / "dataset.json").write_text('{"name": "Our dishes", "licence": "CC0"}', encoding="utf-8")
+    options = ("--tasks", "sivqa, mivqa,textqa", "--form", "both", "--naming", "--language", "both", "--style", "full")
+    shown = ivl_command("data", "foodieqa", folder, "-o", out, *options, "--test-share", "0.3")
+    assert shown.code == 0
+    assert "Our dishes is licensed CC0" in shown.err
+    assert "CC BY-NC-ND" not in shown.err
+    assert "in English no entry of textqa_tidy.json can be used" in shown.err
+    assert "questions have pictures of both parts and are left out" in shown.err
+    records = json.loads((out / "train.json").read_text(encoding="utf-8"))
+    assert shown.out.split()[:3] == ["train", f"{len(records)}", "records"]
+    assert {key.rpartition("-")[2] for key in (record["id"] for record in records)} == {"zh", "en", "letters", "name"}
 
 
 def test_the_group_lists_its_commands(ivl_command):

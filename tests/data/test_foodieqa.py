@@ -6,9 +6,10 @@ import os
 import pytest
 
 from foodieqa_folder import DISHES, entry, write_foodieqa
-from ivl.data.foodieqa import read_foodieqa, split_by_dish
+from ivl.data.foodieqa import read_foodieqa
 from ivl.data.foodieqa_answers import full_answer
 from ivl.data.foodieqa_files import convert_foodieqa
+from ivl.data.foodieqa_split import split_by_dish
 from ivl.data.settings import DataSettings, DataSource
 from ivl.data.sources import open_source
 from ivl.errors import DataError, SettingsError
@@ -153,7 +154,11 @@ def test_releases_differ(tmp_path):
     write_foodieqa(tmp_path / "FoodieQA", entries, name="sivqa_filtered_bi.json")
     read = read_foodieqa(tmp_path)  # the folder that the hub's folder lies in
     assert len(read.questions) == 20
-    assert (read.questions[3].image, read.questions[3].id, read.questions[3].answer) == ("images/001.jpg", "3", "面粉")
+    assert (read.questions[3].images, read.questions[3].id, read.questions[3].answer) == (
+        ("images/001.jpg",),
+        "3",
+        "面粉",
+    )
 
 
 def test_a_release_without_english_says_so(convert):

@@ -74,3 +74,12 @@ def test_special_tokens_are_left_out_of_answers(tokenizer):
     ids = tokenizer.encode("a<img><IMG_CONTEXT></img>b")
     assert "".join(stream(tokenizer, ids)) == "ab"
     assert "".join(stream(tokenizer, ids, skip=False)) == "a<img><IMG_CONTEXT></img>b"
+
+
+def test_a_text_that_goes_on_keeps_the_space_at_its_front(tokenizer):
+    ids = tokenizer.encode("one two three")
+    for split in range(1, len(ids)):
+        before = tokenizer.decode(ids[:split])
+        decoder = IncrementalDecoder(tokenizer, goes_on=True)
+        rest = "".join([decoder.push(token_id) for token_id in ids[split:]])
+        assert before + rest == "one two three"

@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from tokenizers import Tokenizer as RustTokenizer
 
 from ivl.errors import ConfigError, ContextLengthError, ImageError, PromptError, SettingsError, TokenizerError
 from ivl.processing.processor import Processor, load_processor
@@ -218,6 +219,51 @@ def test_a_sample_has_labels_and_no_opening_of_an_answer(processor):
     prompt = processor(messages[:1])
     assert prompt.labels is None
     assert processor.render(messages[:1], add_generation_prompt=False) in processor.render(messages[:1])
+
+
+BEGUN = ["（", "my answer would be (", "The answer is", "The answer is ", "\n\n x", " \n", "<box>[[", "é́ 🍜", ""]
+FILES = {
+    "internlm2-chat": ["internlm2", "llama-legacy", "llama-old-files"],
+    "Hermes-2": ["qwen2", "yi", "qwen2-slow", "llama-named"],
+    "phi3-chat": ["phi3", "llama-phi3"],
+    "internvl2_5": ["internlm2"],
+}
+
+
+@pytest.mark.parametrize(("template", "files"), [(name, files) for name in FILES for files in FILES[name]])
+def test_a_begun_answer_is_cut_as_the_whole_string_is(template, files):
+    processor = tiny_processor(template, files)
+    assert_begun_as_whole(processor)
+    if (TOKENIZERS / files / "tokenizer.json").exists():  # the library's own reading of the file
+        rust = RustTokenizer.from_file(str(TOKENIZERS / files / "tokenizer.json"))
+        for begun in BEGUN:
+            messages = official_messages([("user", "q?"), ("assistant", begun)], [])
+            ids = rust.encode(processor.render(messages, as_prompt=True)).ids
+            assert processor(messages, as_prompt=True).input_ids.tolist() == ids
+
+
+def test_a_begun_answer_is_cut_as_the_whole_string_is_by_the_released_2b_tokenizer(tmp_path):
+    folder = internvl2_2b_folder(tmp_path / "2b")
+    assert_begun_as_whole(load_processor(folder))
+
+
+def assert_begun_as_whole(processor):
+    for begun in BEGUN:
+        turns = [("user", "<image>\nq?"), ("assistant", begun)]
+        messages = official_messages(turns, [BIG])
+        prompt = processor.render(messages, as_prompt=True)
+        assert prompt == processor.render(messages[:1]) + begun
+        inputs = processor(messages, as_prompt=True)
+        assert inputs.input_ids.tolist() == processor.tokenizer.encode(prompt, add_bos=True)
+        assert inputs.labels is None
+        assert inputs.image_digests == processor(messages[:1]).image_digests
+
+
+def test_control_tokens_in_a_begun_answer_stay_text(processor):
+    messages = official_messages([("user", "q"), ("assistant", f"a{processor.template.end}")], [])
+    ids = processor(messages, as_prompt=True).input_ids.tolist()
+    end = processor.tokenizer.token_id(processor.template.end)
+    assert ids.count(end) == processor(messages[:1]).input_ids.tolist().count(end)
 
 
 def test_the_prompt_of_a_sample_is_its_beginning(processor):

@@ -121,6 +121,14 @@ def test_generation_prompt_can_be_left_out():
     assert with_it == without + "<|assistant|>\n"
 
 
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+def test_a_begun_answer_stays_open_and_as_it_was_typed(template):
+    turns = [Turn(role=role, segments=(Segment(f" {role} "),)) for role in ("user", "assistant")]
+    segments = template.begun(turns)
+    assert text_of(segments) == text_of(template.prompt(turns[:1])) + " assistant "
+    assert not any(segment.trained for segment in segments)
+
+
 def test_only_answers_are_trained():
     roles = ["system", "user", "assistant", "user", "assistant"]
     turns = [Turn(role=role, segments=(Segment(f"{role}{index}"),)) for index, role in enumerate(roles)]

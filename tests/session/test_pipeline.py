@@ -164,9 +164,56 @@ def test_an_answer_ends_at_the_sessions_end(tiny_folder: Callable[[str], Path]) 
         pipe("word " * 200, gen_config=GREEDY)
 
 
+def begun(text: str, question: str = "Hello") -> list[dict[str, str]]:
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": text}]
+
+
+@pytest.mark.parametrize("text", ["Well, (", "The answer is ", "为（"])
+def test_a_begun_answer_is_gone_on_with(pipe: Pipeline, text: str) -> None:
+    inputs = pipe.processor(begun(text), as_prompt=True)
+    model = ivl.load_model(pipe.folder)
+    expected = model.generate_greedy(inputs.input_ids, None, 24)
+    response = pipe(begun(text), gen_config=GREEDY)
+    assert list(response.token_ids) == expected
+    assert response.input_token_len == len(inputs.input_ids)
+    # Only what is new, with the space that may stand before it.
+    whole = pipe.processor.tokenizer.decode([*inputs.input_ids.tolist(), *expected], skip_special_tokens=True)
+    assert whole.endswith(f"assistant\n{text}{response.text}")
+    assert "".join(piece.text for piece in pipe.stream(begun(text), gen_config=GREEDY)) == response.text
+
+
+def test_an_answer_begun_with_nothing_is_none(pipe: Pipeline) -> None:
+    assert pipe(begun(""), gen_config=GREEDY) == pipe("Hello", gen_config=GREEDY)
+
+
+def test_begun_answers_go_side_by_side_with_others(pipe: Pipeline, image: Image.Image) -> None:
+    pictured = [
+        {"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": QUESTION}]},
+        {"role": "assistant", "content": "It is"},
+    ]
+    prompts = [begun("A"), "Hello", pictured, begun("B")]
+    assert pipe(prompts, gen_config=GREEDY) == [pipe(prompt, gen_config=GREEDY) for prompt in prompts]
+
+
+def test_a_session_keeps_a_begun_answer_whole(pipe: Pipeline) -> None:
+    session = pipe.chat(begun("Well, "), gen_config=GREEDY)
+    assert session.response == pipe(begun("Well, "), gen_config=GREEDY)
+    told = "Well, " + session.response.text
+    assert [message.role for message in session.messages] == ["user", "assistant"]
+    assert session.messages[-1].parts == (ivl.TextPart(text=told),)
+    pipe.chat("And now?", session=session, gen_config=GREEDY)
+    assert session.response == pipe([*begun(told), {"role": "user", "content": "And now?"}], gen_config=GREEDY)
+
+
 def test_an_answer_has_to_be_asked_for(pipe: Pipeline) -> None:
-    with pytest.raises(PromptError, match="last message is the assistant's"):
-        pipe([{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}])
+    with pytest.raises(PromptError, match="there is no user message: the model has nothing to answer"):
+        pipe(begun("Hi")[1:])
+    session = pipe.chat("Hello", gen_config=GREEDY)
+    with pytest.raises(PromptError, match="there is no user message"):
+        pipe.chat(begun("Hi")[1:], session=session)
+    with pytest.raises(PromptError, match="second assistant message in a row"):
+        pipe([*begun("Hi"), begun("Ho")[1]])
+    assert len(session.messages) == 2
 
 
 def test_a_closed_pipeline_says_so(tiny_folder: Callable[[str], Path]) -> None:

@@ -24,6 +24,7 @@ COMMANDS = {
     "chat": "Ask a model about pictures: one question, or a conversation.",
     "train": "Fine-tune a model as a recipe says.",
     "data": "Check data sets, and make them of others.",
+    "eval": "Measure models and adapters side by side on sets of questions.",
     "init": "Join a vision model and a language model into a new model to train.",
     "info": "Show what a model is made of, and how it sees a picture.",
     "doctor": "Check what this machine can do, and whether a model is sound.",

@@ -12,7 +12,8 @@ from ivl.data.example import Example
 from ivl.data.faults import rule_of
 from ivl.data.settings import DataSettings
 from ivl.errors import DataError, InputError, SettingsError
-from ivl.processing.processor import Processor, SampleSize
+from ivl.processing.processor import Processor
+from ivl.processing.sizes import SampleSize
 from ivl.processing.tiling import MOST_TILES
 from ivl.types import ImagePart, Message, TextPart
 

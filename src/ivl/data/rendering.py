@@ -19,8 +19,9 @@ from ivl.data.example import Example
 from ivl.data.fitting import prepare
 from ivl.data.settings import DataSettings
 from ivl.processing.detokenizer import IncrementalDecoder
-from ivl.processing.processor import UNTRAINED, PictureSize, Processor
+from ivl.processing.processor import UNTRAINED, Processor
 from ivl.processing.segments import IMAGE_END, IMAGE_START
+from ivl.processing.sizes import PictureSize
 from ivl.processing.tiling import IMAGENET_MEAN, IMAGENET_STD, choose_grid
 
 Kind = Literal["text", "trained", "image"]

@@ -150,8 +150,8 @@ def _accept(state: SamplingState, best: float, allowed: float, token_id: float) 
         )
     if not math.isfinite(allowed):
         return EngineError(
-            f"no token is allowed at new token {count}: the answer's form (choice, regex, response_format), bad words "
-            "and min_new_tokens together exclude every one; loosen one of them"
+            f"no token is allowed at new token {count}: the answer's form (choice, regex, response_format, "
+            "allowed_token_ids), bad words and min_new_tokens together exclude every one; loosen one of them"
         )
     try:
         state.accept(int(token_id))
@@ -213,7 +213,7 @@ def _draw(logits: Tensor, best: Tensor, states: Sequence[SamplingState]) -> Tens
 def _logprobs(
     logits: Tensor, token_ids: Tensor, rows: Sequence[int], states: Sequence[SamplingState]
 ) -> dict[int, TokenLogprob]:
-    """Log-probabilities of the rows that ask for them, under the model's own distribution."""
+    """Log-probabilities of the rows that ask for them, under the model's own distribution: nothing is barred in it."""
     rows = [row for row in rows if states[row].params.logprobs is not None]
     if not rows:
         return {}

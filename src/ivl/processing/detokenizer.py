@@ -17,15 +17,16 @@ class IncrementalDecoder:
     """Decodes a stream of ids.
 
     A character whose bytes are spread over several tokens comes out with the last of them. Text that was
-    given out never changes.
+    given out never changes. goes_on: the ids go on from an earlier text, so that a space at their front is
+    one that was written.
     """
 
-    def __init__(self, tokenizer: Tokenizer, skip_special_tokens: bool = True) -> None:
+    def __init__(self, tokenizer: Tokenizer, skip_special_tokens: bool = True, goes_on: bool = False) -> None:
         self._tokenizer = tokenizer
         self._skip = skip_special_tokens
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         # Whether the next ordinary token has a space at its front that encoding put there.
-        self._drops_space = tokenizer.space_rule != "keep"
+        self._drops_space = tokenizer.space_rule != "keep" and not goes_on
 
     def push(self, token_id: int) -> str:
         """The new text, often one token's, empty while a character is incomplete."""

@@ -42,7 +42,7 @@ def to_messages(prompt: Any) -> tuple[Message, ...]:
 
     prompt: "text"; ("text", image) or ("text", [images]), the images before the text; a Message; or a list or
     tuple of Messages and OpenAI's message dicts. An image is a path, URL, data URI, bytes, PIL image or
-    ImagePart.
+    ImagePart. A last message of the assistant is a sample's answer or one that is begun: the reader decides.
     Raises PromptError: an unknown role, type or key, roles that do not take turns, a value of a wrong type.
     """
     if isinstance(prompt, str):
@@ -59,6 +59,12 @@ def to_messages(prompt: Any) -> tuple[Message, ...]:
         )
     _check_turns(messages)
     return messages
+
+
+def begun_text(messages: Sequence[Message]) -> str:
+    """The answer that a prompt's last message begins; empty where it begins none."""
+    last = messages[-1]
+    return "".join(part.text for part in last.parts if isinstance(part, TextPart)) if last.role == "assistant" else ""
 
 
 def show(value: object) -> str:

@@ -21,6 +21,7 @@ from ivl.processing.images import content_digest, load_image, picture_size
 from ivl.processing.messages import show, to_messages
 from ivl.processing.placement import arrange, place_frames
 from ivl.processing.segments import IMAGE, IMAGE_END, IMAGE_START, IMAGE_TOKEN, Segment, fill_images, text_of
+from ivl.processing.sizes import PictureSize, SampleSize
 from ivl.processing.template import Turn, get_template
 from ivl.processing.tiling import MOST_TILES, choose_grid, split_tiles, tiles_to_tensor
 from ivl.processing.tokenizer import Tokenizer
@@ -33,30 +34,6 @@ UNTRAINED = -100
 """Label of a token that is not trained."""
 
 _Size = TypeVar("_Size", bound="PictureSize")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PictureSize:
-    """A picture or a frame of a video, as far as its tiles' number depends on it."""
-
-    width: int
-    height: int
-    max_tiles: int
-    """Tiles it may take, without the thumbnail; a frame takes one."""
-    num_tiles: int
-    """Tiles it takes, thumbnail included."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleSize:
-    """What messages cost."""
-
-    num_tokens: int
-    num_tiles: int
-    num_trained: int
-    """Tokens that are labels; 0 for a prompt."""
-    pictures: tuple[PictureSize, ...] = ()
-    """In the order of the text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +89,9 @@ class Processor:
         self.serving_stop_token_ids = self.stop_token_ids | frozenset(eos_token_ids)
         """With the end tokens of the folder's generation_config.json."""
 
-    def __call__(self, messages: Any, *, max_tiles: int | None = None, max_length: int | None = None) -> ModelInputs:
+    def __call__(
+        self, messages: Any, *, max_tiles: int | None = None, max_length: int | None = None, as_prompt: bool = False
+    ) -> ModelInputs:
         """What the model reads: input_ids (T,) int64, pixel_values (N, 3, S, S) float32 or None.
 
         messages: any form that `to_messages` takes. Where the last one is an answer this is a training
@@ -120,16 +99,18 @@ class Processor:
         None and the prompt ends with the opening of an answer.
         max_tiles: tiles an image may take in this call; an ImagePart's own number goes before it.
         max_length: tokens at most; checked before the tiles are made.
+        as_prompt: an answer at the end is one that is begun, not a sample's: the prompt ends with it, as it was
+        typed, and the model goes on from there.
         Raises PromptError, ImageError, ContextLengthError, SettingsError.
         """
         checked = to_messages(messages)
         turns, pictures = self._open(checked, max_tiles, max_length, self._pictures)
-        encoded = self.tokenizer.encode_segments(self._segments(turns, pictures, add_generation_prompt=True))
+        encoded = self.tokenizer.encode_segments(self._segments(turns, pictures, as_prompt=as_prompt))
         _check_length(len(encoded.ids), max_length)
         input_ids = torch.tensor(encoded.ids, dtype=torch.int64)
         labels = None
         digests: tuple[str, ...] = ()
-        if turns[-1].role == "assistant":
+        if turns[-1].role == "assistant" and not as_prompt:
             labels = input_ids.where(torch.tensor(encoded.trained, dtype=torch.bool), UNTRAINED)
         else:  # only an engine asks whether it saw a picture before
             digests = tuple(picture.digest(self.config) for picture in pictures)
@@ -141,15 +122,22 @@ class Processor:
             labels=labels,
         )
 
-    def render(self, messages: Any, add_generation_prompt: bool = True, *, max_tiles: int | None = None) -> str:
+    def render(
+        self,
+        messages: Any,
+        add_generation_prompt: bool = True,
+        *,
+        max_tiles: int | None = None,
+        as_prompt: bool = False,
+    ) -> str:
         """The prompt as one string, each image as `<img>`, its image tokens and `</img>`.
 
         Where the last message is an answer, this is the text of a training sample, and nothing is added to
-        it. What people typed is in it as they typed it; only `input_ids` tell it from control tokens. Errors
-        as calling.
+        it; or, `as_prompt`, that of a prompt which ends with a begun answer. What people typed is in it as they
+        typed it; only `input_ids` tell it from control tokens. Errors as calling.
         """
         turns, pictures = self._open(to_messages(messages), max_tiles, None, self._pictures)
-        return text_of(self._segments(turns, pictures, add_generation_prompt))
+        return text_of(self._segments(turns, pictures, add_generation_prompt, as_prompt=as_prompt))
 
     def measure(self, messages: Any, *, max_tiles: int | None = None) -> SampleSize:
         """What calling would give, in numbers: pictures' headers are read, and no pixels are made.
@@ -157,7 +145,7 @@ class Processor:
         A picture whose header is sound and whose pixels are damaged is not noticed. Otherwise errors as calling.
         """
         turns, pictures = self._open(to_messages(messages), max_tiles, None, self._sizes)
-        encoded = self.tokenizer.encode_segments(self._segments(turns, pictures, add_generation_prompt=True))
+        encoded = self.tokenizer.encode_segments(self._segments(turns, pictures))
         return SampleSize(
             num_tokens=len(encoded.ids),
             num_tiles=sum(picture.num_tiles for picture in pictures),
@@ -178,12 +166,16 @@ class Processor:
         return columns * rows + (config.use_thumbnail and columns * rows > 1)
 
     def _segments(
-        self, turns: Sequence[Turn], pictures: Sequence[PictureSize], add_generation_prompt: bool
+        self,
+        turns: Sequence[Turn],
+        pictures: Sequence[PictureSize],
+        add_generation_prompt: bool = True,
+        as_prompt: bool = False,
     ) -> list[Segment]:
-        if turns[-1].role == "assistant":
-            segments = self.template.sample(turns)
-        else:
+        if turns[-1].role != "assistant":
             segments = self.template.prompt(turns, add_generation_prompt)
+        else:
+            segments = self.template.begun(turns) if as_prompt else self.template.sample(turns)
         return fill_images(segments, [picture.num_tiles * self.config.tokens_per_tile for picture in pictures])
 
     def _open(

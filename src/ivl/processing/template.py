@@ -96,6 +96,10 @@ class Template:
             segments += self._open("assistant")
         return segments
 
+    def begun(self, turns: Sequence[Turn]) -> list[Segment]:
+        """Segments of a prompt whose last turn is an answer that is begun: as it was typed, and left open."""
+        return [*self.prompt(turns[:-1]), *turns[-1].segments]
+
     def sample(self, turns: Sequence[Turn]) -> list[Segment]:
         """Segments of a training sample; the answers and their end tokens are trained."""
         if self.drops_opening_answer:

@@ -36,6 +36,12 @@ def sampling_params(gen_config: GenerationConfig, processor: Processor, index: i
     )
 
 
+def first_barred(sampling: SamplingParams) -> frozenset[int]:
+    """Tokens that these settings keep from coming first."""
+    stops = sampling.stop_token_ids if sampling.min_new_tokens else frozenset()
+    return stops | {sequence[0] for sequence in sampling.bad_token_ids if len(sequence) == 1}
+
+
 def make_request(
     inputs: ModelInputs, sampling: SamplingParams, token_mask: TokenMask | None, adapter: str | None
 ) -> Request:
@@ -56,10 +62,12 @@ def make_request(
 
 
 class AnswerText:
-    """The text of one answer, as its tokens come."""
+    """The text of one answer, as its tokens come. goes_on: the prompt ends with a text that the answer begins with."""
 
-    def __init__(self, tokenizer: Tokenizer, gen_config: GenerationConfig, prompt_len: int, index: int) -> None:
-        self._decoder = IncrementalDecoder(tokenizer)
+    def __init__(
+        self, tokenizer: Tokenizer, gen_config: GenerationConfig, prompt_len: int, index: int, goes_on: bool = False
+    ) -> None:
+        self._decoder = IncrementalDecoder(tokenizer, goes_on=goes_on)
         self._stops = StopWords(gen_config.stop_words or ())
         self._prompt_len = prompt_len
         self._index = index

@@ -7,21 +7,23 @@ import os
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ivl.engine import EngineStats, EngineWorker
 from ivl.engine.stream import TokenStream
-from ivl.errors import PromptError, SettingsError
+from ivl.errors import SettingsError
 from ivl.model.adapter_io import read_adapter
 from ivl.model.config import InternVLConfig
 from ivl.model.config_io import load_config
 from ivl.processing import Processor
 from ivl.processing.images import load_image
-from ivl.processing.messages import to_messages
-from ivl.session.answer import AnswerStream, AnswerText, gather, make_request, sampling_params
-from ivl.session.grammar import Grammars
+from ivl.processing.messages import begun_text, to_messages
+from ivl.session.allowed import AllowedTokens
+from ivl.session.answer import AnswerStream, AnswerText, first_barred, gather, make_request, sampling_params
+from ivl.session.grammar import GrammarMask, Grammars
 from ivl.session.loading import find_folder, load_engine_core, must_merge
 from ivl.session.session import Session
 from ivl.types import EngineConfig, GenerationConfig, ImagePart, Message, Response
@@ -34,7 +36,9 @@ class Pipeline:
     """Answers prompts, from any number of threads and event loops at once.
 
     A prompt is a text; a text with an image or several, `("text", image)`, `("text", [images])`; or messages in
-    OpenAI's chat form. An image is a path, URL, data URI, bytes or PIL image.
+    OpenAI's chat form. An image is a path, URL, data URI, bytes or PIL image. Messages may end with one of the
+    assistant: an answer that is begun. The model goes on right behind it, as it was typed, and the Response holds only
+    what is new; stop words and the answer's form are those of the new text too.
     """
 
     def __init__(self, folder: Path, processor: Processor, engine: EngineWorker, config: EngineConfig) -> None:
@@ -49,6 +53,8 @@ class Pipeline:
         self._grammars = Grammars(
             processor.tokenizer, processor.config.text.vocab_size, processor.serving_stop_token_ids
         )
+        # A long list takes some 10 ms to read: once, not for each prompt.
+        self._allowed = lru_cache(maxsize=16)(partial(AllowedTokens, vocab_size=processor.config.text.vocab_size))
 
     @property
     def config(self) -> InternVLConfig:
@@ -101,17 +107,16 @@ class Pipeline:
         """
         gen_config = gen_config or GenerationConfig()
         messages = to_messages(prompt)
-        if messages[-1].role == "assistant":
-            raise PromptError("the last message is the assistant's: end with the user's message to get an answer")
-        mask = self._grammars.token_mask(gen_config)
+        mask = self._token_mask(gen_config)
         # Told the length, the processor refuses a prompt that cannot fit before it cuts a single tile.
-        inputs = self.processor(messages, max_length=self._longest_prompt)
+        inputs = self.processor(messages, max_length=self._longest_prompt, as_prompt=True)
+        goes_on = bool(begun_text(messages))
         answers: list[tuple[TokenStream, AnswerText]] = []
         try:
             for index in range(gen_config.n):
                 sampling = sampling_params(gen_config, self.processor, index)
                 request = make_request(inputs, sampling, mask and mask.copy(), adapter or self.adapter)
-                text = AnswerText(self.processor.tokenizer, gen_config, len(inputs.input_ids), index)
+                text = AnswerText(self.processor.tokenizer, gen_config, len(inputs.input_ids), index, goes_on)
                 answers.append((self.engine.generate(request), text))
         except BaseException:
             AnswerStream(answers).close()
@@ -170,6 +175,13 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _token_mask(self, gen_config: GenerationConfig) -> GrammarMask | AllowedTokens | None:
+        """What may come next, where the settings say so. Raises SettingsError for what cannot be followed."""
+        if gen_config.allowed_token_ids is None:
+            return self._grammars.token_mask(gen_config)
+        sampling = sampling_params(gen_config, self.processor)
+        return self._allowed(gen_config.allowed_token_ids, first_barred(sampling))
 
     def _answer(self, answers: AnswerStream, gen_config: GenerationConfig | None) -> Response | list[Response]:
         count = gen_config.n if gen_config else 1

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ivl.errors import SettingsError
+from ivl.processing.messages import begun_text
 from ivl.session.answer import join
 from ivl.types import GenerationConfig, Message, Response, TextPart
 
@@ -31,7 +32,8 @@ class Session:
         """Ask, and give the answer in pieces; see `Pipeline` for the forms of a prompt.
 
         The turn joins the history once its answer has begun. Closing the iterator stops the answer; what was said so
-        far is kept. A prompt that raises leaves the history as it was.
+        far is kept. A prompt that raises leaves the history as it was. Where the prompt begins the answer itself, the
+        history has the whole of it, and the pieces and `response` what is new.
         """
         if gen_config is not None and gen_config.n > 1:
             raise SettingsError(f"n={gen_config.n} is not allowed in a session, which goes on from one answer")
@@ -48,4 +50,7 @@ class Session:
                 if response.finish_reason is None:
                     response = replace(response, finish_reason="abort")
                 self.response = response
-                self.messages = (*messages, Message(role="assistant", parts=(TextPart(text=response.text),)))
+                begun = begun_text(messages)
+                asked = messages[:-1] if messages[-1].role == "assistant" else messages
+                answer = Message(role="assistant", parts=(TextPart(text=begun + response.text),))
+                self.messages = (*asked, answer)

@@ -1,4 +1,4 @@
-"""What ships in the package: a small model, and pictures with questions to ask it. Data, and where it lies.
+"""What ships in the package: a small model, pictures to ask it about, and data sets. Data, and where it lies.
 
 In: nothing. Out: paths and plain values. Imports only the standard library; knows neither model nor pixels.
 """
@@ -26,6 +26,16 @@ class SampleQuestion:
 def seedling_folder() -> Path:
     """The small InternVL2 of our own, in the official layout."""
     return _HERE / "seedling"
+
+
+def foods_folder() -> Path:
+    """The food set: `train`, `test_styles` and `test_dishes` in FoodieQA's layout, `foods.json`, card, attribution."""
+    return _HERE / "foods"
+
+
+def general_folder() -> Path:
+    """The general set: what the small model could do before it was taught foods, for replay and for testing that."""
+    return _HERE / "general"
 
 
 def sample_pictures() -> tuple[Path, ...]:
