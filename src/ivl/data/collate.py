@@ -1,7 +1,7 @@
 """Samples to one packed batch.
 
 In: what the processor made of each sample. Out: a `PackedBatch`: ids end to end, each position's target, and how much
-it counts. Knows no files and no devices.
+it counts. Knows no files.
 
 Shapes: T tokens of the batch, t tokens of one sample, N tiles.
 """
@@ -15,6 +15,7 @@ from torch import Tensor
 from ivl.data.example import PackedBatch
 from ivl.data.settings import LossWeighting
 from ivl.processing.processor import UNTRAINED
+from ivl.processing.tiling import normalise
 from ivl.types import ModelInputs
 
 
@@ -52,6 +53,11 @@ def collate(
         sample_ids=tuple(name for name, _ in samples),
         dropped=tuple(dropped),
     )
+
+
+def pixels_on(device: torch.device, pixels: Tensor | None) -> Tensor | None:
+    """The (N, 3, p, p) uint8 of a batch as the float32 that the model reads; they travel as bytes."""
+    return None if pixels is None else normalise(pixels.to(device, non_blocking=True))
 
 
 def shift(inputs: ModelInputs) -> Tensor:

@@ -63,7 +63,7 @@ class PackedBatch:
     offsets: tuple[int, ...]
     """S + 1 numbers: where each sample begins, and T."""
     pixel_values: torch.Tensor | None
-    """(N, 3, p, p) float32, normalised; None without pictures."""
+    """(N, 3, p, p) uint8, as `processing.tiling.normalise` takes them; None without pictures."""
     sample_ids: tuple[str, ...]
     """S names for messages: the record's id or its place."""
     dropped: tuple[str, ...] = ()

@@ -137,7 +137,7 @@ def load_sample(
 ) -> tuple[str, ModelInputs]:
     """The name and the inputs of a sample, as every worker makes it. Raises InputError."""
     example = augment(corpus[index], as_viewed=processor.as_viewed, key=(settings.seed, epoch, index))
-    return example.id or example.where, processor(example.messages, max_length=settings.max_length)
+    return example.id or example.where, processor(example.messages, max_length=settings.max_length, as_bytes=True)
 
 
 class _Samples(Dataset[_Loaded]):

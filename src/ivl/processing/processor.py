@@ -23,7 +23,7 @@ from ivl.processing.placement import arrange, place_frames
 from ivl.processing.segments import IMAGE, IMAGE_END, IMAGE_START, IMAGE_TOKEN, Segment, fill_images, text_of
 from ivl.processing.sizes import PictureSize, SampleSize
 from ivl.processing.template import Turn, get_template
-from ivl.processing.tiling import MOST_TILES, choose_grid, split_tiles, tiles_to_tensor
+from ivl.processing.tiling import MOST_TILES, choose_grid, split_tiles, tiles_to_bytes, tiles_to_tensor
 from ivl.processing.tokenizer import Tokenizer
 from ivl.processing.tokenizer_files import load_tokenizer
 from ivl.processing.tokenizer_settings import read_object
@@ -90,7 +90,13 @@ class Processor:
         """With the end tokens of the folder's generation_config.json."""
 
     def __call__(
-        self, messages: Any, *, max_tiles: int | None = None, max_length: int | None = None, as_prompt: bool = False
+        self,
+        messages: Any,
+        *,
+        max_tiles: int | None = None,
+        max_length: int | None = None,
+        as_prompt: bool = False,
+        as_bytes: bool = False,
     ) -> ModelInputs:
         """What the model reads: input_ids (T,) int64, pixel_values (N, 3, S, S) float32 or None.
 
@@ -101,6 +107,8 @@ class Processor:
         max_length: tokens at most; checked before the tiles are made.
         as_prompt: an answer at the end is one that is begun, not a sample's: the prompt ends with it, as it was
         typed, and the model goes on from there.
+        as_bytes: pixel_values are uint8, a quarter of the size: `tiling.normalise` makes the float32 of them, on
+        the device where they are needed.
         Raises PromptError, ImageError, ContextLengthError, SettingsError.
         """
         checked = to_messages(messages)
@@ -116,7 +124,7 @@ class Processor:
             digests = tuple(picture.digest(self.config) for picture in pictures)
         return ModelInputs(
             input_ids=input_ids,
-            pixel_values=self._pixels(pictures),
+            pixel_values=self._pixels(pictures, as_bytes),
             tile_counts=tuple(picture.num_tiles for picture in pictures),
             image_digests=digests,
             labels=labels,
@@ -229,8 +237,8 @@ class Processor:
         num_tiles = self.count_tiles(width, height, most)
         return PictureSize(width=width, height=height, max_tiles=most, num_tiles=num_tiles)
 
-    def _pixels(self, pictures: Sequence[_Picture]) -> torch.Tensor | None:
-        """(N, 3, S, S) float32: the tiles of all pictures."""
+    def _pixels(self, pictures: Sequence[_Picture], as_bytes: bool) -> torch.Tensor | None:
+        """(N, 3, S, S) float32 or uint8: the tiles of all pictures."""
         if not pictures:
             return None
         config = self.config
@@ -239,8 +247,8 @@ class Processor:
             least = min(config.min_tiles, picture.max_tiles)
             tiles = split_tiles(picture.image, least, picture.max_tiles, config.image_size, config.use_thumbnail)
             assert len(tiles) == picture.num_tiles, f"{len(tiles)} tiles were made of {picture.num_tiles} counted"
-            parts.append(tiles_to_tensor(tiles))
-        return torch.cat(parts)
+            parts.append(tiles_to_bytes(tiles) if as_bytes else tiles_to_tensor(tiles))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def load_processor(

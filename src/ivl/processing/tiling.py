@@ -76,23 +76,32 @@ def tiles_to_tensor(tiles: Sequence[Image.Image]) -> torch.Tensor:
 
     Raises ImageError when there are no tiles, or they are not square and of one size.
     """
+    return normalise(tiles_to_bytes(tiles))
+
+
+def tiles_to_bytes(tiles: Sequence[Image.Image]) -> torch.Tensor:
+    """Pixels of N tiles of S x S as they are: (N, 3, S, S) uint8. Errors as `tiles_to_tensor`."""
     if not tiles:
         raise ImageError("tiles_to_tensor got no tiles: at least one is needed")
     side = tiles[0].width
-    pixels = torch.empty(len(tiles), 3, side, side, dtype=torch.float32)
-    planes = pixels.numpy()  # the same memory: each plane is filled and normalised in place
+    pixels = torch.empty(len(tiles), 3, side, side, dtype=torch.uint8)
+    planes = pixels.numpy()  # the same memory
     for idx, tile in enumerate(tiles):
         if tile.size != (side, side):
             raise ImageError(f"tile {idx} is {tile.width} by {tile.height} pixels: all must be {side} by {side}")
         rgb = tile if tile.mode == "RGB" else tile.convert("RGB")
-        for channel, band in enumerate(rgb.split()):
-            plane = planes[idx, channel]
-            # Three steps, each rounded to float32 as torchvision does: one fused factor differs in the last
-            # bit.
-            np.divide(np.asarray(band), np.float32(255), out=plane)
-            np.subtract(plane, np.float32(IMAGENET_MEAN[channel]), out=plane)
-            np.divide(plane, np.float32(IMAGENET_STD[channel]), out=plane)
+        planes[idx] = np.asarray(rgb).transpose(2, 0, 1)
     return pixels
+
+
+def normalise(pixels: torch.Tensor) -> torch.Tensor:
+    """(N, 3, S, S) uint8 on any device -> float32 there, scaled to 0..1, less ImageNet's mean, over its deviation.
+
+    The same bits on every device: three steps, each rounded to float32 as torchvision does; one fused factor would
+    differ in the last bit.
+    """
+    mean, std = (torch.tensor(each, device=pixels.device)[:, None, None] for each in (IMAGENET_MEAN, IMAGENET_STD))
+    return pixels.float().div_(255).sub_(mean).div_(std)
 
 
 @lru_cache(maxsize=64)

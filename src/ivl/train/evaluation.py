@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from ivl.data.collate import pixels_on
 from ivl.data.example import PackedBatch
 from ivl.data.questions import Question
 from ivl.train.events import Answer
@@ -42,13 +43,12 @@ def run_forward(
     strategy: Strategy, batch: PackedBatch, device: torch.device, scale: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """The loss of a micro batch times `scale`, and its tokens' losses."""
-    pixels = None if batch.pixel_values is None else batch.pixel_values.to(device, non_blocking=True)
     total, losses = strategy.module(
         batch.input_ids.to(device, non_blocking=True),
         batch.targets.to(device, non_blocking=True),
         batch.weights.to(device, non_blocking=True) * scale,
         batch.offsets,
-        pixels,
+        pixels_on(device, batch.pixel_values),
         batch.seen,
     )
     return total, losses
