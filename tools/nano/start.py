@@ -65,7 +65,9 @@ def nano_config(vocab_size: int, image_token_id: int) -> InternVLConfig:
         norm_eps=1e-5,
         rope=RopeConfig(theta=10000.0),
     )
-    return InternVLConfig(vision=vision, text=text, max_tiles=12, image_token_id=image_token_id)
+    return InternVLConfig(
+        vision=vision, text=text, image_size=vision.image_size, max_tiles=12, image_token_id=image_token_id
+    )
 
 
 def initialise(model: InternVL) -> None:
