@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The release that every check runs on; the package itself takes torch >= 2.11.
 TORCH := torch==2.13.0
 
-.PHONY: help setup demo test test-slow check format docs bench clean
+.PHONY: help setup demo tutorial test test-slow check format docs bench clean
 
 help:  ## Show what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -14,6 +14,9 @@ setup: $(VENV)/.dev  ## Make .venv with everything needed to develop
 
 demo: $(VENV)/.core  ## Set up, then ask the small model in the package about pictures
 	@$(BIN)/ivl demo --out out/demo
+
+tutorial: $(VENV)/.train  ## Set up, then chat, fine-tune, chat again, measure: one page in out/tutorial
+	@$(BIN)/ivl tutorial --out out/tutorial
 
 test: $(VENV)/.dev  ## Set up, then run the fast tests
 	@$(BIN)/python -m pytest -n logical --maxprocesses 8
@@ -45,6 +48,10 @@ $(VENV)/.core: pyproject.toml
 	@echo "setting up $(VENV) (torch is large: this takes a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.train: $(VENV)/.core
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[train]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core

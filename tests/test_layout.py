@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "train": {"model", "data"},
     "export": {"model", "hub", "zoo"},
     "explain": {"processing", "session", "model"},
+    "tutorial": {"data", "evals", "zoo", "train.metrics", "train.curves", "train.report_chart"},
     "cli": {"*"},
     "__main__": {"cli"},
     "__init__": {"model", "processing", "session"},

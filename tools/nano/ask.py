@@ -4,16 +4,20 @@ In: a `Scene`. Out: `Turn`s. Knows no pixels. A maker gives None where the scene
 answers would be defensible, nothing is asked.
 """
 
+import itertools
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tools.nano.nouns import Noun
+from tools.nano.phrases import absence, box_text, colour_word, counted, joined, named, names_colour, say
 from tools.nano.scene import Item, Scene
-from tools.nano.wording import BRIEFLY, COLOURS, PLACES, QUESTIONS, SIDES
+from tools.nano.sides import along, ninth, offset, place_of
+from tools.nano.wording import BRIEFLY, COLOURS, PLACES, SIDES
 
-MARGIN = 0.045
-"""A place is asked for only when the thing's centre is this far (share of the side) from the lines between thirds."""
+CARDS = frozenset(("label", "placard", "name badge", "bookmark", "identification card"))
+"""What a label in a scene could be taken for."""
+_TRIES = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,8 @@ class Turn:
     kind: str
     question: str
     answer: str
+    nouns: tuple[Noun, ...] = ()
+    """What it speaks of: the asked ones first, then those of the answer; none for what speaks of the whole scene."""
 
 
 @dataclass(frozen=True)
@@ -30,251 +36,253 @@ class Asker:
     """Asks about scenes; draws nouns that are not there from `nouns`, one list a subgroup of things."""
 
     nouns: Sequence[Noun]
-    near: dict[Noun, Sequence[Noun]]
+    near: Mapping[Noun, Sequence[Noun]]
+    also: Mapping[int, Collection[Noun]] = field(default_factory=dict)
+    """Thing -> other nouns that could be said of it, see `doubts`."""
+    doubtful: Mapping[Noun, Collection[Noun]] = field(default_factory=dict)
+    """Noun -> all that could be said of one of its things."""
 
-    def absent(self, scene: Scene, rng: random.Random) -> Noun:
-        """A noun of which the scene has none: half the time one like a noun that is there."""
-        present = set(scene.nouns)
-        near = [noun for noun in self.near[rng.choice(scene.items).noun] if noun not in present]
-        if near and rng.random() < 0.5:
-            return rng.choice(near)
-        while True:
-            noun = rng.choice(self.nouns)
-            if noun not in present:
+    def in_doubt(self, one: Noun, two: Noun) -> bool:
+        """Whether one of them could be said of a thing of the other."""
+        return two in self.doubtful.get(one, ()) or one in self.doubtful.get(two, ())
+
+    def is_clear(self, scene: Scene, noun: Noun) -> bool:
+        """Whether nobody could say the noun of an item that is called otherwise."""
+        if scene.label and noun.en in CARDS:
+            return False
+        return all(item.noun == noun or noun not in self.also.get(item.thing, ()) for item in scene.items)
+
+    def absent(self, scene: Scene, rng: random.Random, spoken: Collection[Noun] = ()) -> Noun | None:
+        """A noun that can be said of nothing in the scene: half the time one like a noun that is there."""
+        for _ in range(_TRIES):
+            near = self.near[rng.choice(scene.items).noun]
+            noun = rng.choice(near if near and rng.random() < 0.5 else self.nouns)
+            if scene.count(noun) == 0 and noun not in spoken and self.is_clear(scene, noun):
                 return noun
+        return None
 
-    def ask(self, kind: str, scene: Scene, rng: random.Random, language: str) -> Turn | None:
-        """A question of one kind; None where the scene does not allow it."""
-        made = MAKERS[kind](self, scene, rng, language)
-        return None if made is None else Turn(kind=kind, question=made[0], answer=made[1])
+    def ask(
+        self, kind: str, scene: Scene, rng: random.Random, language: str, spoken: Collection[Noun] = ()
+    ) -> Turn | None:
+        """A question of one kind; None where the scene does not allow it.
 
-
-Made = tuple[str, str] | None
-
-
-def say(
-    kind: str, language: str, rng: random.Random, noun: Noun | None = None, other: Noun | None = None, place: str = ""
-) -> str:
-    """A wording of the question with its blanks filled."""
-    text = rng.choice(QUESTIONS[kind][language]).replace("{p}", place)
-    if other:
-        text = text.replace("{m}", other.word(language))
-    if noun:
-        text = text.replace("{n}", noun.word(language)).replace("{s}", noun.plural).replace("{a}", noun.one)
-    return text
+        spoken: nouns that were spoken of before, so that it is known whether they are there.
+        """
+        asking = Asking(asker=self, scene=scene, rng=rng, language=language, spoken=spoken)
+        made = MAKERS[kind](asking)
+        return None if made is None else Turn(kind=kind, question=made[0], answer=made[1], nouns=tuple(made[2:]))
 
 
-def place_of(item: Item) -> str | None:
-    """Which ninth of the picture holds the item's centre; None near a line between them."""
-    parts = []
-    x, y = item.centre
-    for value, words in ((y, ("top", "", "bottom")), (x, ("left", "", "right"))):
-        if any(abs(value - line) < MARGIN for line in (1 / 3, 2 / 3)):
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """One question that is being made."""
+
+    asker: Asker
+    scene: Scene
+    rng: random.Random
+    language: str
+    spoken: Collection[Noun] = ()
+
+    def say(self, kind: str, noun: Noun | None = None, other: Noun | None = None, place: str = "") -> str:
+        return say(kind, self.language, self.rng, noun, other, place)
+
+    def word(self, noun: Noun) -> str:
+        return noun.word(self.language)
+
+    def pick(self, english: str, chinese: str) -> str:
+        return english if self.language == "en" else chinese
+
+    def absent(self) -> Noun | None:
+        return self.asker.absent(self.scene, self.rng, self.spoken)
+
+    def clear_nouns(self) -> list[Noun]:
+        """Those of the scene that nothing else in it could be called."""
+        return [noun for noun in self.scene.nouns if self.asker.is_clear(self.scene, noun)]
+
+    def lone(self) -> list[Item]:
+        """Items whose noun is theirs alone."""
+        nouns = [noun for noun in self.clear_nouns() if self.scene.count(noun) == 1]
+        return [item for item in self.scene.items if item.noun in nouns]
+
+
+Made = tuple[str, str] | tuple[str, str, Noun] | tuple[str, str, Noun, Noun] | None
+"""Question, answer, and the nouns that it speaks of."""
+
+
+def _name(on: Asking) -> Made:
+    if len(on.scene.items) != 1:
+        return None
+    noun = on.scene.items[0].noun
+    kind = "food" if noun.is_kind and on.rng.random() < 0.6 else "name"
+    question = on.say(kind)
+    if on.rng.random() < 0.25:
+        return question + on.rng.choice(BRIEFLY[on.language]), on.word(noun), noun
+    return question, named(noun, on.language), noun
+
+
+def _no_food(on: Asking) -> Made:
+    """Not where something is that somebody might eat."""
+    for item in on.scene.items:
+        if item.noun.is_kind or any(noun.is_kind for noun in on.asker.also.get(item.thing, ())):
             return None
-        parts.append(words[min(2, int(value * 3))])
-    return " ".join(part for part in parts if part) or "center"
+    return on.say("food"), on.pick("There is no food in the picture.", "图中没有食物。")
 
 
-def box_text(boxes: Sequence[tuple[int, int, int, int]]) -> str:
-    return "<box>[" + ", ".join(f"[{', '.join(map(str, box))}]" for box in boxes) + "]</box>"
+def _total(on: Asking) -> Made:
+    return None if on.scene.label else (on.say("total"), str(len(on.scene.items)))
 
 
-def absence(noun: Noun, language: str) -> str:
-    """The answer to a question about something that is not there."""
-    return f"There is no {noun.en} in the picture." if language == "en" else f"图中没有{noun.zh}。"
+def _distinct(on: Asking) -> Made:
+    return None if on.scene.label else (on.say("distinct"), str(len({item.thing for item in on.scene.items})))
 
 
-def named(noun: Noun, language: str) -> str:
-    return f"This is {noun.one}." if language == "en" else f"这是{noun.zh}。"
+def _count(on: Asking) -> Made:
+    clear = on.clear_nouns()
+    noun = on.absent() if on.rng.random() < 0.1 else on.rng.choice(clear) if clear else None
+    return (on.say("count", noun), str(on.scene.count(noun)), noun) if noun else None
 
 
-def _lone(scene: Scene, rng: random.Random) -> Item | None:
-    """An item whose noun is its alone."""
-    alone = [item for item in scene.items if scene.count(item.noun) == 1]
-    return rng.choice(alone) if alone else None
-
-
-def _name(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    if len(scene.items) != 1:
+def _exists(on: Asking) -> Made:
+    """Only while something is there that was not spoken of: else every answer would be no."""
+    there = [noun for noun in on.scene.nouns if noun not in on.spoken]
+    absent = on.absent()
+    if not there or not absent:
         return None
-    noun = scene.items[0].noun
-    kind = "food" if noun.is_kind and rng.random() < 0.6 else "name"
-    question = say(kind, language, rng)
-    if rng.random() < 0.25:
-        return question + rng.choice(BRIEFLY[language]), noun.word(language)
-    return question, named(noun, language)
+    is_there = on.rng.random() < 0.5
+    noun = on.rng.choice(there) if is_there else absent
+    return on.say("exists", noun), on.pick("Yes", "有") if is_there else on.pick("No", "没有"), noun
 
 
-def _no_food(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    if any(item.noun.is_kind for item in scene.items):
+def _refuse(on: Asking) -> Made:
+    noun = on.absent()
+    if not noun:
         return None
-    return say("food", language, rng), "There is no food in the picture." if language == "en" else "图中没有食物。"
+    kind = on.rng.choice(("colour", "where", "ground", "at_side"))
+    side = on.rng.choice(list(SIDES))
+    return on.say(kind, noun, place=on.pick(side, SIDES[side])), absence(noun, on.language), noun
 
 
-def _total(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    return say("total", language, rng), str(len(scene.items))
-
-
-def _distinct(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    return say("distinct", language, rng), str(len({item.thing for item in scene.items}))
-
-
-def _count(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    noun = asker.absent(scene, rng) if rng.random() < 0.1 else rng.choice(scene.items).noun
-    return say("count", language, rng, noun), str(scene.count(noun))
-
-
-def _exists(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    is_there = rng.random() < 0.5
-    noun = rng.choice(scene.nouns) if is_there else asker.absent(scene, rng)
-    yes, no = ("Yes", "No") if language == "en" else ("有", "没有")
-    return say("exists", language, rng, noun), yes if is_there else no
-
-
-def _refuse(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    noun = asker.absent(scene, rng)
-    kind = rng.choice(("colour", "where", "ground", "at_side"))
-    place = rng.choice(list(SIDES))
-    place = place if language == "en" else SIDES[place]
-    return say(kind, language, rng, noun, place=place), absence(noun, language)
-
-
-def _background(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    if scene.background is None:
+def _background(on: Asking) -> Made:
+    if on.scene.background is None:
         return None
-    return say("background", language, rng), _colour_word(scene.background, language)
+    return on.say("background"), colour_word(on.scene.background, on.language)
 
 
-def _colour(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    coloured = [item for item in scene.items if item.colour and scene.count(item.noun) == 1]
-    if not coloured:
+def _colour(on: Asking) -> Made:
+    items = [item for item in on.lone() if item.colour and not names_colour(item.noun)]
+    if not items:
         return None
-    item = rng.choice(coloured)
-    assert item.colour is not None
-    return say("colour", language, rng, item.noun), _colour_word(item.colour, language)
+    item = on.rng.choice(items)
+    assert item.colour is not None, "only items of one colour are asked for it"
+    return on.say("colour", item.noun), colour_word(item.colour, on.language), item.noun
 
 
-def _where(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    item = _lone(scene, rng)
-    place = item and place_of(item)
-    if not item or not place:
+def _where(on: Asking) -> Made:
+    placed = {item.noun: place for item in on.lone() if (place := place_of(item))}
+    if not placed:
         return None
-    return say("where", language, rng, item.noun), place if language == "en" else PLACES[place]
+    noun = on.rng.choice(list(placed))
+    return on.say("where", noun), on.pick(placed[noun], PLACES[placed[noun]]), noun
 
 
-def _at(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    places = [place_of(item) for item in scene.items]
-    item = rng.choice(scene.items)
+def _at(on: Asking) -> Made:
+    """Asks for what is alone in a ninth; at an edge, alone along all of it: the top left is at the top, too."""
+    places = [place_of(item) for item in on.scene.items]
+    item = on.rng.choice(on.scene.items)
     place = place_of(item)
-    if place is None or None in places or places.count(place) != 1:
+    if place is None or None in places:
         return None
-    return say("at", language, rng, place=place if language == "en" else PLACES[place]), item.noun.word(language)
-
-
-def _offset(item: Item, other: Item) -> tuple[str, float]:
-    """On which side of the other the item is, and how clearly (share of the picture; below 0.08 it is not)."""
-    x, y = (a - b for a, b in zip(item.centre, other.centre, strict=True))
-    if abs(x) >= abs(y):
-        return ("to the left of" if x < 0 else "to the right of"), abs(x) - 0.5 * abs(y)
-    return ("above" if y < 0 else "below"), abs(y) - 0.5 * abs(x)
-
-
-def _is_side(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    one, two = _lone(scene, rng), _lone(scene, rng)
-    if not one or not two or one is two:
+    if label := on.scene.label:
+        (x, y), (width, height) = (label.x + label.width / 2, label.y + label.height / 2), on.scene.size
+        places.append(ninth(x / width, y / height) or place)
+    if sum(place == other or place in (other or "").split() for other in places) != 1:
         return None
-    side, clear = _offset(one, two)
-    if clear < 0.08:
+    return on.say("at", place=on.pick(place, PLACES[place])), on.word(item.noun), item.noun
+
+
+def _two(on: Asking) -> tuple[Item, Item] | None:
+    lone = on.lone()
+    return tuple(on.rng.sample(lone, 2)) if len(lone) > 1 else None  # type: ignore[return-value]
+
+
+def _is_side(on: Asking) -> Made:
+    two = _two(on)
+    side, clear = offset(*two) if two else ("", 0.0)
+    if not two or clear < 0.08:
         return None
-    is_so = rng.random() < 0.5
-    opposite = {
-        "to the left of": "to the right of",
-        "to the right of": "to the left of",
-        "above": "below",
-        "below": "above",
-    }
-    side = side if is_so else opposite[side]
-    yes, no = ("Yes", "No") if language == "en" else ("是", "不是")
-    text = say("is_side", language, rng, one.noun, two.noun, side if language == "en" else SIDES[side])
-    return text, yes if is_so else no
+    is_so = on.rng.random() < 0.5
+    names = list(SIDES)
+    side = side if is_so else names[names.index(side) ^ 1]
+    text = on.say("is_side", two[0].noun, two[1].noun, on.pick(side, SIDES[side]))
+    return text, on.pick("Yes", "是") if is_so else on.pick("No", "不是"), two[0].noun, two[1].noun
 
 
-def _at_side(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    item = _lone(scene, rng)
-    if not item or not 2 <= len(scene.items) <= 4:
+def _at_side(on: Asking) -> Made:
+    """Only where one thing is on that side, and no other is so far on it that it could be meant."""
+    lone = on.lone()
+    if not lone or not 2 <= len(on.scene.items) <= 4 or on.scene.label:
         return None
-    sides = {other: _offset(other, item) for other in scene.items if other is not item}
-    side = rng.choice(sorted({name for name, _ in sides.values()}))
-    there = [other for other, (name, _) in sides.items() if name == side]
-    if len(there) != 1 or min(clear for _, clear in sides.values()) < 0.06:
+    item = on.rng.choice(lone)
+    others = [other for other in on.scene.items if other is not item]
+    side = on.rng.choice(sorted({offset(other, item)[0] for other in others}))
+    there = [other for other in others if along(other, item, side) > 0.04]
+    if len(there) != 1 or offset(there[0], item)[0] != side or offset(there[0], item)[1] < 0.06:
         return None
-    text = say("at_side", language, rng, item.noun, place=side if language == "en" else SIDES[side])
-    return text, there[0].noun.word(language)
+    text = on.say("at_side", item.noun, place=on.pick(side, SIDES[side]))
+    return text, on.word(there[0].noun), item.noun, there[0].noun
 
 
-def _bigger(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    one, two = _lone(scene, rng), _lone(scene, rng)
-    if not one or not two or one is two or not (one.area > 1.6 * two.area or two.area > 1.6 * one.area):
+def _bigger(on: Asking) -> Made:
+    two = _two(on)
+    if not two or not (two[0].area > 1.6 * two[1].area or two[1].area > 1.6 * two[0].area):
         return None
-    noun = (one if one.area > two.area else two).noun
-    return say("bigger", language, rng, one.noun, two.noun), noun.word(language)
+    nouns = two[0].noun, two[1].noun
+    return on.say("bigger", *nouns), on.word(max(two, key=lambda item: item.area).noun), *nouns
 
 
-def _order(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    items = sorted(scene.items, key=lambda item: item.centre[0])
-    gaps = [b.centre[0] - a.centre[0] for a, b in zip(items[:-1], items[1:], strict=True)]
-    if not 2 <= len(items) <= 6 or min(gaps) < 0.05:
+def _order(on: Asking) -> Made:
+    items = sorted(on.scene.items, key=lambda item: item.centre[0])
+    gaps = [right.centre[0] - left.centre[0] for left, right in itertools.pairwise(items)]
+    if not 2 <= len(items) <= 6 or min(gaps) < 0.05 or on.scene.label:
         return None
-    return say("order", language, rng), (", " if language == "en" else "、").join(
-        item.noun.word(language) for item in items
-    )
+    return on.say("order"), on.pick(", ", "、").join(on.word(item.noun) for item in items)
 
 
-def counted(noun: Noun, number: int, language: str) -> str:
-    """two cats; 两个猫."""
-    words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight")
-    if language == "zh":
-        return "零一两三四五六七八"[number] + "个" + noun.zh
-    return noun.one if number == 1 else f"{words[number]} {noun.plural}"
-
-
-def _describe(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
+def _describe(on: Asking) -> Made:
+    scene = on.scene
+    if scene.label:
+        return None
     nouns = sorted(scene.nouns, key=lambda noun: min(item.centre[0] for item in scene.items if item.noun == noun))
-    parts = [counted(noun, scene.count(noun), language) for noun in nouns]
-    if language == "zh":
+    parts = [counted(noun, scene.count(noun), on.language) for noun in nouns]
+    if on.language == "zh":
         ground = f"，背景是{COLOURS[scene.background]}" if scene.background else ""
-        return say("describe", language, rng), f"图中有{'、'.join(parts)}{ground}。"
-    text = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
-    return say("describe", language, rng), f"The picture shows {text}" + (
-        f" on a {scene.background} background." if scene.background else "."
-    )
+        return on.say("describe"), f"图中有{'、'.join(parts)}{ground}。"
+    ground = f" on {'an' if scene.background == 'orange' else 'a'} {scene.background} background"
+    return on.say("describe"), f"The picture shows {joined(parts)}{ground if scene.background else ''}."
 
 
-def _ground(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    noun = rng.choice(scene.nouns)
-    boxes = sorted(item.box for item in scene.items if item.noun == noun)
-    return say("ground", language, rng, noun), f"<ref>{noun.word(language)}</ref>{box_text(boxes)}"
-
-
-def _ground_all(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    items = sorted(scene.items, key=lambda item: item.box)
-    if len(items) > 6:
+def _ground(on: Asking) -> Made:
+    clear = on.clear_nouns()
+    if not clear:
         return None
-    return say("ground_all", language, rng), "".join(
-        f"<ref>{item.noun.word(language)}</ref>{box_text([item.box])}" for item in items
-    )
+    noun = on.rng.choice(clear)
+    boxes = sorted(item.box for item in on.scene.items if item.noun == noun)
+    return on.say("ground", noun), f"<ref>{on.word(noun)}</ref>{box_text(boxes)}", noun
 
 
-def _region(asker: Asker, scene: Scene, rng: random.Random, language: str) -> Made:
-    item = rng.choice(scene.items)
-    return say("region", language, rng, place=", ".join(map(str, item.box))), item.noun.word(language)
+def _ground_all(on: Asking) -> Made:
+    items = sorted(on.scene.items, key=lambda item: item.box)
+    if len(items) > 6 or on.scene.label:
+        return None
+    return on.say("ground_all"), "".join(f"<ref>{on.word(item.noun)}</ref>{box_text([item.box])}" for item in items)
 
 
-def _colour_word(colour: str, language: str) -> str:
-    return colour if language == "en" else COLOURS[colour]
+def _region(on: Asking) -> Made:
+    item = on.rng.choice(on.scene.items)
+    return on.say("region", place=", ".join(map(str, item.box))), on.word(item.noun), item.noun
 
 
-Maker = Callable[[Asker, Scene, random.Random, str], Made]
+Maker = Callable[[Asking], Made]
 MAKERS: dict[str, Maker] = {
     "name": _name, "no_food": _no_food, "total": _total, "distinct": _distinct, "count": _count, "exists": _exists,
     "refuse": _refuse, "background": _background, "colour": _colour, "where": _where, "at": _at, "is_side": _is_side,

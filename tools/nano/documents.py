@@ -55,6 +55,8 @@ class Document:
     """RGB."""
     turns: tuple[Turn, ...]
     """1 to 6."""
+    language: str
+    """Of the questions."""
     kind: str
     """"word", "practice", "note", "sign", "tag", "menu", "receipt", "hours" or "table"."""
 
@@ -77,7 +79,7 @@ def make_document(
         if rng.random() < OTHER_LANGUAGE:
             asked = "zh" if asked == "en" else "en"
         turns = ask(paper, size, words, rng, asked, rng.randint(1, 6))
-        return Document(picture=page.finish(), turns=tuple(turns), kind=paper.kind)
+        return Document(picture=page.finish(), turns=tuple(turns), language=asked, kind=paper.kind)
 
 
 def label(
@@ -119,7 +121,11 @@ def _label_text(rng: random.Random, words: Words) -> str:
         return digits(rng)
     if kind < 0.4:
         return letters(rng)
-    return words.word(rng, "en" if kind < 0.65 else "zh")
+    language = "en" if kind < 0.65 else "zh"
+    names = {name.casefold() for name in words.dishes[language]}
+    while (word := words.word(rng, language)).casefold() in names:
+        pass
+    return word
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,6 +8,7 @@ seed, sizes and device give the same files.
 """
 
 import argparse
+import itertools
 import json
 import random
 import time
@@ -18,11 +19,11 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 import torch
 from tools.nano.jobs import Job, Written, begin, plan_job, write_documents, write_pictures, write_words
 from tools.nano.paint import Painter
 from tools.nano.pairs import write_pairs
+from tools.nano.scene import Scene
 from tools.nano.setting import make_setting
 from tools.seedling.pack import read_pack
 
@@ -60,8 +61,10 @@ def main() -> None:
 def generate(
     pack: Path, fonts: Path, out: Path, amounts: Amounts, seed: int, workers: int, device: torch.device
 ) -> None:
-    """Write all files."""
+    """Write all files anew."""
     out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("*.jsonl"):
+        old.unlink()
     artwork = read_pack(pack, workers)
     setting = make_setting(artwork)
     # Workers are started before this process touches the GPU.
@@ -94,8 +97,8 @@ def _chunks(total: int, size: int = CHUNK) -> Iterator[tuple[int, int]]:
 
 def _paint_all(pool: ProcessPoolExecutor, painter: Painter, jobs: list[Job], out: Path, workers: int) -> list[Written]:
     """Plans come from workers in order, are painted here, and go to workers again as files of raw pixels."""
-    planned: deque[tuple[Job, Future]] = deque()  # type: ignore[type-arg]
-    writing: deque[Future] = deque()  # type: ignore[type-arg]
+    planned: deque[tuple[Job, Future[list[Scene]]]] = deque()
+    writing: deque[Future[Written]] = deque()
     done: list[Written] = []
     waiting = iter(jobs)
     for job in _first(waiting, 2 * workers):
@@ -107,18 +110,17 @@ def _paint_all(pool: ProcessPoolExecutor, painter: Painter, jobs: list[Job], out
             planned.append((following, pool.submit(plan_job, following)))
         torch.manual_seed((job.seed * 1_000_003 + (job.name == "large")) * 1_000_003 + job.chunk)
         raw = out / f".{job.name}-{job.chunk}.raw"
-        np.ascontiguousarray(painter.paint(scenes, strong=True).permute(0, 2, 3, 1).cpu().numpy()).tofile(raw)
+        painter.paint(scenes, strong=True).permute(0, 2, 3, 1).contiguous().cpu().numpy().tofile(raw)
         writing.append(pool.submit(write_pictures, job, scenes, raw))
         while len(writing) > 2 * workers or (writing and not planned):
             done.append(writing.popleft().result())
         if job.chunk % 100 == 0:
-            print(f"{job.name} {job.chunk * CHUNK}", flush=True)
+            print(f"{job.name}: {job.number} pictures of chunk {job.chunk}", flush=True)
     return done
 
 
 def _first(items: Iterable[Job], number: int) -> Iterator[Job]:
-    for _, item in zip(range(number), items, strict=False):
-        yield item
+    yield from itertools.islice(items, number)
 
 
 def gather(out: Path, written: list[Written]) -> None:

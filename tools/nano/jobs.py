@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from tools.nano.ask import Turn
-from tools.nano.documents import label, make_document
+from tools.nano.documents import label as letter_label
+from tools.nano.documents import make_document
 from tools.nano.lettering import Lettering
 from tools.nano.planner import Form, Planner
 from tools.nano.scene import Label, Scene
@@ -93,14 +94,15 @@ def write_pictures(job: Job, scenes: list[Scene], raw: Path) -> Written:
     for idx, (scene, canvas) in enumerate(zip(scenes, canvases, strict=True)):
         picture = Image.fromarray(canvas)
         path = f"pictures/{folder.name}/{idx:03}.jpg"
-        extra = [_read_label(picture, scene.label, rng)] if scene.label else []
+        label = [read_label(_Here.lettering, picture, scene.label, rng)] if scene.label else []
         picture.save(_Here.out / path, quality=QUALITY)
         is_single = len(scene.items) == 1
-        turns = extra + talk(_Here.setting.asker, scene, rng, FEW if is_single else TURNS - len(extra))
-        rng.shuffle(turns)
+        turns = talk(_Here.setting.asker, scene, rng, FEW if is_single else TURNS - len(label))
+        place = rng.randint(0, len(turns))
+        turns[place:place] = label
         written.lines[job.name].append(record(f"{folder.name}-{idx}", [path], turns))
         if job.name == "scenes":
-            seen = talk(_Here.setting.asker, scene, rng, FEW, SEEING)
+            seen = talk(_Here.setting.asker, scene, rng, FEW if is_single else TURNS, SEEING)
             if seen:
                 written.lines["seeing"].append(record(f"seeing-{job.chunk}-{idx}", [path], seen))
             if is_single:
@@ -108,9 +110,9 @@ def write_pictures(job: Job, scenes: list[Scene], raw: Path) -> Written:
     return written
 
 
-def _read_label(picture: Image.Image, place: Label, rng: random.Random) -> Turn:
+def read_label(lettering: Lettering, picture: Image.Image, place: Label, rng: random.Random) -> Turn:
     """Puts the card on the picture; the turn that asks for its text."""
-    card, text, language = label(random.Random(place.seed), _Here.lettering, place.width, place.height)
+    card, text, language = letter_label(random.Random(place.seed), lettering, place.width, place.height)
     x = place.x + (place.width - card.width) // 2
     y = place.y + (place.height - card.height) // 2
     picture.paste(card, (x, y), card)

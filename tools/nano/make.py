@@ -1,7 +1,7 @@
 """Everything from the packs to the model that ships, in one command.
 
     python -m tools.nano.make                        # one H100; see README.md beside this file
-    python -m tools.nano.make --scale 0.01 --steps 20 --device cpu
+    python -m tools.nano.make --scale 0.01 --steps 20 20 --device cpu
 
 In: out/nano/pack.npz and out/nano/fonts. Out: out/nano/ivl-nano, and out/nano/times.json with the seconds of each step.
 """

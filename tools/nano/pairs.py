@@ -18,14 +18,16 @@ FOOD_SHARE = 0.65
 
 
 def write_pairs(setting: Setting, out: Path, singles: list[tuple[str, int]], number: int, seed: int) -> None:
-    maker = _Pairs(singles, setting.catalogue.nouns, setting.asker, random.Random(f"{seed} pairs"))
+    """Write `number` samples; none where there are no pictures of single things."""
+    maker = PairMaker(singles, setting.catalogue.nouns, setting.asker, random.Random(f"{seed} pairs"))
+    assert not singles or len(maker.by_thing) >= 4, "pictures of four different things are needed at least"
     with (out / "several.jsonl").open("w", encoding="utf-8") as file:
         for idx in range(number if singles else 0):
             paths, turns = maker.make()
             file.write(json.dumps(record(f"several-{idx}", paths, turns), ensure_ascii=False) + "\n")
 
 
-class _Pairs:
+class PairMaker:
     """Draws pictures and asks about them together."""
 
     def __init__(self, singles: list[tuple[str, int]], nouns: tuple[Noun, ...], asker: Asker, rng: random.Random):
@@ -58,8 +60,8 @@ class _Pairs:
         return self._paths(things), turns
 
     def _thing(self) -> int:
-        foods = self.foods if self.rng.random() < FOOD_SHARE and self.foods else self.others
-        return self.rng.choice(foods or self.foods)
+        wanted = self.foods if self.rng.random() < FOOD_SHARE else self.others
+        return self.rng.choice(wanted or self.foods or self.others)
 
     def _unlike(self, thing: int) -> int:
         """Another thing; for a food half the time one of its kind."""
@@ -86,6 +88,7 @@ class _Pairs:
         """A picture of each; the same thing twice is two pictures where there are two."""
         paths: list[str] = []
         for thing in things:
-            fresh = [path for path in self.rng.sample(self.by_thing[thing], min(3, len(self.by_thing[thing])))]
-            paths.append(next((path for path in fresh if path not in paths), fresh[0]))
+            there = self.by_thing[thing]
+            drawn = self.rng.sample(there, min(len(things), len(there)))
+            paths.append(next((path for path in drawn if path not in paths), drawn[0]))
         return paths

@@ -91,8 +91,9 @@ class Planner:
         self, thing: int, sprite: int, place: Place, size: tuple[int, int], keep_colours: bool, rng: random.Random
     ) -> Item:
         x, y, side = place
-        angle = _angle(rng) if rng.random() < self.mix.turned else 0.0
-        flip = self.catalogue.things[thing].group in FLIPPABLE and rng.random() < 0.4
+        what = self.catalogue.things[thing]
+        angle = _angle(rng) if rng.random() < self.mix.turned and not _is_sign(what) else 0.0
+        flip = what.group in FLIPPABLE and rng.random() < 0.4
         stretch = (1 + rng.random() * 0.2, 1 + rng.random() * 0.2)
         colour = int(self.catalogue.colours[sprite])
         return Item(
@@ -172,6 +173,8 @@ class Planner:
             distance = np.abs(self.catalogue.means[sprites] - np.array(first)).max(1).min()
             if name == "white" or distance > 0.22:
                 break
+        else:
+            name, first = "white", draw_colour("white", rng, pastel)
         second = draw_colour(name, rng, pastel)
         if kind in (NOISE, STRIPES):
             share = rng.uniform(0.1, 0.5)
@@ -183,12 +186,13 @@ def _pools(catalogue: Catalogue, style: int) -> tuple[list[int], list[int], list
     """Foods, other objects, and the rest (smileys, symbols, clock faces) that a style draws."""
     drawn = catalogue.by_style[style]
     foods = [thing for thing in drawn if catalogue.nouns[thing].is_kind]
-    rest = {
-        thing
-        for thing in drawn
-        if catalogue.things[thing].group in (0, 8) or catalogue.things[thing].english.endswith(CLOCKS)
-    }
+    rest = {thing for thing in drawn if catalogue.things[thing].group == 0 or _is_sign(catalogue.things[thing])}
     return foods, [thing for thing in drawn if thing not in rest and not catalogue.nouns[thing].is_kind], sorted(rest)
+
+
+def _is_sign(thing: Thing) -> bool:
+    """Arrows, letters, clock faces: turned, they are other ones."""
+    return thing.group == 8 or thing.english.endswith(CLOCKS)
 
 
 def _angle(rng: random.Random) -> float:

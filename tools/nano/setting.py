@@ -3,15 +3,18 @@
 In: the pack of artwork and the table of foods. Out: `Setting`. Built once, and small enough to send to every process.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tools.foods.facts import Foods, load_foods
 from tools.nano.ask import Asker
+from tools.nano.doubts import also_called
 from tools.nano.hulls import outlines
 from tools.nano.nouns import Noun, name_things
 from tools.nano.planner import CLOCKS, Catalogue, Mix
 from tools.seedling.colours import dominant_colours, mean_colours
 from tools.seedling.pack import Pack
+from tools.seedling.vocabulary import Thing
 
 STYLE_WEIGHTS = {
     "noto": 1.0, "noto-v1": 1.0, "twemoji": 1.1, "fluent-emoji": 0.9, "fluent-emoji-flat": 1.1, "emojione": 1.0,
@@ -63,26 +66,30 @@ def make_setting(pack: Pack) -> Setting:
         styles=pack.styles,
         trained_styles=tuple(pack.trained_styles),
         catalogue=catalogue,
-        asker=_asker(pack, nouns),
+        asker=make_asker(pack.things, nouns, foods),
         dish_names=dish_names(foods),
     )
 
 
-def _asker(pack: Pack, nouns: list[Noun]) -> Asker:
+def make_asker(things: Sequence[Thing], nouns: Sequence[Noun], foods: Foods) -> Asker:
     """Nouns worth asking about: kinds of food as often as a few dozen of the others."""
     groups: dict[int, list[Noun]] = {}
-    for thing, noun in zip(pack.things, nouns, strict=True):
+    for thing, noun in zip(things, nouns, strict=True):
         groups.setdefault(thing.subgroup, []).append(noun)
     kinds = list(dict.fromkeys(noun for noun in nouns if noun.is_kind))
     near: dict[Noun, list[Noun]] = dict.fromkeys(kinds, kinds)
-    for thing, noun in zip(pack.things, nouns, strict=True):
+    for thing, noun in zip(things, nouns, strict=True):
         near.setdefault(noun, list(dict.fromkeys(groups[thing.subgroup])))
     objects = [
         noun
-        for thing, noun in zip(pack.things, nouns, strict=True)
+        for thing, noun in zip(things, nouns, strict=True)
         if thing.group in (3, 5, 6, 7) and not noun.is_kind and not thing.english.endswith(CLOCKS)
     ]
-    return Asker(nouns=objects + kinds * 12, near=near)
+    also = also_called(things, nouns, foods)
+    doubtful: dict[Noun, frozenset[Noun]] = {}
+    for idx, others in also.items():
+        doubtful[nouns[idx]] = doubtful.get(nouns[idx], frozenset()) | others
+    return Asker(nouns=objects + kinds * 12, near=near, also=also, doubtful=doubtful)
 
 
 def dish_names(foods: Foods) -> dict[str, list[str]]:

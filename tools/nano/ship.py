@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import ivl
+from ivl.model.weights import save_model
 
 SHARD_BYTES = 12 * 2**20
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
@@ -21,8 +22,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/nano/ivl-nano"))
     args = parser.parse_args()
     model = ivl.load_model(args.model, dtype="bfloat16")
-    from ivl.model.weights import save_model
-
     save_model(model, args.out, layout="official", max_shard_bytes=SHARD_BYTES)
     for name in TOKENIZER_FILES:
         shutil.copyfile(args.model / name, args.out / name)

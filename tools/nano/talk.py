@@ -8,22 +8,17 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tools.nano.ask import Asker, Turn, absence
+from tools.nano.ask import Asker, Turn
 from tools.nano.choose import LETTERS, as_choice, with_choices
 from tools.nano.nouns import Noun
+from tools.nano.phrases import absence, fill
 from tools.nano.scene import Scene
-from tools.nano.wording import ECHO, GREETING, IN_PICTURE, MATCH, PICK, SAME, WHICH
+from tools.nano.wording import ECHO, GREETING, IN_PICTURE, MATCH, PICK, SAME, SAME_FOOD, WHICH
 
 SEEING = {
-    "name": 5.0,
-    "ground_all": 3.0,
-    "at": 2.0,
-    "region": 2.5,
-    "count": 2.0,
-    "describe": 1.0,
-    "distinct": 1.0,
-    "order": 1.0,
-}
+    "name": 5.0, "region": 4.0, "at": 2.0, "order": 1.5, "count": 1.5, "describe": 1.0, "ground_all": 1.0,
+    "distinct": 0.5, "ground": 0.5,
+}  # fmt: skip
 """The first stage: what is there and where, as many names a picture as can be."""
 SINGLE = {
     "name": 5.0, "exists": 2.5, "refuse": 1.0, "total": 0.4, "count": 0.7, "background": 0.7, "colour": 0.8,
@@ -36,8 +31,17 @@ SEVERAL = {
 }  # fmt: skip
 CHOICE_SHARE = 0.22
 """Of the questions that can be asked with choices."""
-ONCE = {"name", "total", "distinct", "background", "describe", "order", "ground_all"}
-"""Asked once in a conversation: the first answer holds the second."""
+TELLING = frozenset(("describe", "order", "ground_all"))
+"""One of them holds most other answers."""
+AFTER_TELLING = frozenset(("colour", "refuse", "no_food", "background"))
+"""What may be asked then."""
+TELLING_FIRST = 0.35
+"""Share of the second stage's conversations with such a turn that begin with it; in the others it comes last."""
+TOLD_BY = {
+    "name": ("exists", "region", "at"), "region": ("name", "ground"), "ground": ("region",), "where": ("at",),
+    "at": ("where", "name"), "count": ("ground",), "is_side": ("at_side",), "at_side": ("is_side",),
+}  # fmt: skip
+"""A kind, and those whose answer about the same nouns holds its own."""
 _TRIES = 40
 
 
@@ -52,27 +56,48 @@ class Pictured:
 def talk(
     asker: Asker, scene: Scene, rng: random.Random, number: int, weights: dict[str, float] | None = None
 ) -> list[Turn]:
-    """Up to `number` turns about one scene, mostly in one language."""
+    """Up to `number` turns about one scene, mostly in one language; no answer stands in an earlier turn."""
     weights = weights or (SINGLE if len(scene.items) == 1 else SEVERAL)
     main = rng.choice(("en", "zh"))
-    turns: list[Turn] = []
-    asked: set[str] = set()
-    kinds: set[str] = set()
+    asked: list[Turn] = []
+    said: list[Turn] = []
     for _ in range(_TRIES):
-        if len(turns) == number:
+        if len(asked) == number:
             break
         language = main if rng.random() < 0.8 else rng.choice(("en", "zh"))
         kind = rng.choices(list(weights), list(weights.values()))[0]
-        if kind in ONCE & kinds:
-            continue
-        kinds.add(kind)
-        turn = asker.ask(kind, scene, rng, language)
-        if turn and rng.random() < CHOICE_SHARE:
-            turn = as_choice(turn, asker.nouns, rng, language) or turn
-        if turn and turn.question not in asked:
-            asked.add(turn.question)
-            turns.append(turn)
-    return turns
+        turn = asker.ask(kind, scene, rng, language, {noun for each in asked for noun in each.nouns})
+        if turn and not is_told(turn, asked):
+            asked.append(turn)
+            chosen = as_choice(turn, asker, rng, language) if rng.random() < CHOICE_SHARE else None
+            said.append(chosen or turn)
+    return _in_order(asked, said, weights is not SEEING and rng.random() < TELLING_FIRST)
+
+
+def is_told(turn: Turn, earlier: Sequence[Turn]) -> bool:
+    """Whether earlier turns, in any order, hold the answer or most of it."""
+    if turn.kind in TELLING:
+        return any(other.kind in TELLING for other in earlier)
+    spoken = {noun for other in earlier for noun in other.nouns}
+    if turn.kind == "count" and turn.answer == "0" and turn.nouns[0] in spoken:
+        return True
+    kinds = (turn.kind, *TOLD_BY.get(turn.kind, ()))
+    return any(other.kind in kinds and set(other.nouns) == set(turn.nouns) for other in earlier)
+
+
+def _in_order(asked: Sequence[Turn], said: Sequence[Turn], telling_first: bool) -> list[Turn]:
+    """What a thing is called comes first; what tells all comes last, or first with little after it.
+
+    asked: the turns of `said` before some of them got choices.
+    """
+    pairs = list(zip(asked, said, strict=True))
+    pairs.sort(key=lambda pair: pair[0].kind != "name")
+    telling = [pair for pair in pairs if pair[0].kind in TELLING]
+    others = [pair for pair in pairs if pair[0].kind not in TELLING]
+    if telling and telling_first:
+        kinds = AFTER_TELLING - ({"background"} if telling[0][0].kind == "describe" else set())
+        return [said for _, said in (*telling, *(pair for pair in others if pair[0].kind in kinds))]
+    return [said for _, said in (*others, *telling)]
 
 
 def _marks(number: int, language: str, rng: random.Random) -> str:
@@ -86,7 +111,8 @@ def _marks(number: int, language: str, rng: random.Random) -> str:
 def same_or_not(one: Pictured, two: Pictured, rng: random.Random, language: str) -> list[Turn]:
     """Two pictures: is it the same thing?"""
     yes, no = ("Yes", "No") if language == "en" else ("是", "不是")
-    turns = [Turn(kind="same", question=rng.choice(SAME[language]), answer=yes if one.thing == two.thing else no)]
+    wordings = SAME[language] + (SAME_FOOD[language] if one.noun.is_kind and two.noun.is_kind else [])
+    turns = [Turn(kind="same", question=rng.choice(wordings), answer=yes if one.thing == two.thing else no)]
     return _with_marks([*turns, *_each([one, two], rng, language)], 2, rng, language)
 
 
@@ -98,30 +124,36 @@ def find_match(pictures: Sequence[Pictured], rng: random.Random, language: str) 
 
 
 def which_shows(pictures: Sequence[Pictured], asker: Asker, rng: random.Random, language: str) -> list[Turn]:
-    """Which of four pictures shows a noun; or none does."""
+    """Which of up to four pictures shows a noun; now and then none does."""
     turns = []
     for idx in rng.sample(range(len(pictures)), 2):
         noun = pictures[idx].noun
-        if sum(each.noun == noun for each in pictures) == 1:
-            question = rng.choice(WHICH[language]).replace("{n}", noun.word(language)).replace("{a}", noun.one)
+        if sum(_could_be(each, noun, asker) for each in pictures) == 1:
+            question = fill(rng.choice(WHICH[language]), language, noun)
             if rng.random() < 0.4:
                 names = [("图" if language == "zh" else "Picture ") + letter for letter in LETTERS[: len(pictures)]]
                 question = with_choices(question, names, rng, language)
             turns.append(Turn(kind="which", question=question, answer=LETTERS[idx]))
     noun = rng.choice(asker.nouns)
-    if all(each.noun != noun for each in pictures) and rng.random() < 0.2:
-        question = rng.choice(WHICH[language]).replace("{n}", noun.word(language)).replace("{a}", noun.one)
-        answer = absence(noun, language).replace("the picture", "any picture").replace("图中", "这些图中都")
-        turns.append(Turn(kind="which", question=question, answer=answer))
-    turns = turns or _each(pictures, rng, language, always=True)
-    return _with_marks(turns + _each(pictures, rng, language), len(pictures), rng, language)
+    if rng.random() < 0.2 and not any(_could_be(each, noun, asker) for each in pictures):
+        question = fill(rng.choice(WHICH[language]), language, noun)
+        turns.append(Turn(kind="which", question=question, answer=absence(noun, language, several=True)))
+    told = [turn.answer for turn in turns]
+    return _with_marks(turns + _each(pictures, rng, language, not turns, told), len(pictures), rng, language)
 
 
-def _each(pictures: Sequence[Pictured], rng: random.Random, language: str, always: bool = False) -> list[Turn]:
-    """Sometimes: what is in one of them?"""
-    if not always and rng.random() < 0.5:
+def _could_be(picture: Pictured, noun: Noun, asker: Asker) -> bool:
+    return picture.noun == noun or noun in asker.also.get(picture.thing, ())
+
+
+def _each(
+    pictures: Sequence[Pictured], rng: random.Random, language: str, always: bool = False, told: Sequence[str] = ()
+) -> list[Turn]:
+    """Sometimes: what is in one of them? told: letters of those of which it is known."""
+    left = [idx for idx in range(len(pictures)) if LETTERS[idx] not in told]
+    if not left or (not always and rng.random() < 0.5):
         return []
-    idx = rng.randrange(len(pictures))
+    idx = rng.choice(left)
     question = rng.choice(IN_PICTURE[language]).replace("{p}", LETTERS[idx])
     return [Turn(kind="in_picture", question=question, answer=pictures[idx].noun.word(language))]
 

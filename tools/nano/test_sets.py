@@ -7,6 +7,7 @@ question a line with its `ability`, `style` and `language` as tags. Each scene i
 """
 
 import argparse
+import dataclasses
 import json
 import random
 from collections.abc import Iterator
@@ -19,13 +20,14 @@ from tools.nano.ask import Asker, Turn
 from tools.nano.documents import make_document
 from tools.nano.lettering import Lettering
 from tools.nano.paint import Painter
+from tools.nano.phrases import named
 from tools.nano.planner import Form, Planner
 from tools.nano.scene import Scene
 from tools.nano.setting import Setting, make_setting
 from tools.seedling.pack import read_pack
 
 ABILITIES: dict[str, tuple[tuple[str, ...], str]] = {
-    "kind": (("name",), "contains"),
+    "kind": (("name",), "exact"),
     "counting": (("count", "total"), "exact"),
     "colour": (("colour", "background"), "exact"),
     "position": (("where", "at", "is_side"), "exact"),
@@ -77,7 +79,7 @@ class _Maker:
                 name = f"{style}-{ability}-{idx:04}"
                 path = self._save(self.painter.paint([scene], strong=False)[0], name)
                 tags = {"ability": ability, "style": style, "language": language}
-                yield row(name, path, turn, metric, tags, scene)
+                yield row(name, path, turn, metric, tags)
 
     def documents(self, lettering: Lettering, number: int) -> Iterator[dict[str, Any]]:
         """Questions about text."""
@@ -88,10 +90,9 @@ class _Maker:
             name = f"ocr-{idx:04}"
             path = f"pictures/{name}.png"
             document.picture.save(self.out / path)
-            language = "zh" if any("\u4e00" <= char <= "\u9fff" for char in turn.question) else "en"
-            tags = {"ability": "ocr", "style": "text", "language": language}
+            tags = {"ability": "ocr", "style": "text", "language": document.language}
             metric = "iou" if "<box>" in turn.answer else "exact"
-            yield row(name, path, Turn(kind="ocr", question=turn.question, answer=turn.answer), metric, tags, None)
+            yield row(name, path, Turn(kind="ocr", question=turn.question, answer=turn.answer), metric, tags)
 
     def _save(self, canvas: torch.Tensor, name: str) -> str:
         path = f"pictures/{name}.png"
@@ -106,7 +107,7 @@ def _asked(planner: Planner, asker: Asker, kinds: tuple[str, ...], rng: random.R
         forms: tuple[Form, ...] = ("single",) if kinds == ("name",) else ("several", "counting")
         form = "small" if size != (224, 224) and kinds != ("name",) else rng.choice(forms)
         scene = planner.plan(form, size, rng)
-        scene = Scene(**{**vars(scene), "label": None})
+        scene = dataclasses.replace(scene, label=None)
         for _ in range(_TRIES):
             language = rng.choice(("en", "zh"))
             turn = asker.ask(rng.choice(kinds), scene, rng, language)
@@ -114,14 +115,15 @@ def _asked(planner: Planner, asker: Asker, kinds: tuple[str, ...], rng: random.R
                 return scene, turn, language
 
 
-def row(name: str, path: str, turn: Turn, metric: str, tags: dict[str, str], scene: Scene | None) -> dict[str, Any]:
-    """One line of a test set; a thing's name counts wherever it stands in the answer, boxes are given as numbers."""
-    answer: Any = turn.answer
-    if metric == "contains" and scene is not None:
-        answer = scene.items[0].noun.word(tags["language"])
+def row(name: str, path: str, turn: Turn, metric: str, tags: dict[str, str]) -> dict[str, Any]:
+    """One line of a test set; a name may be said alone or in a sentence, boxes are given as numbers."""
+    answers: Any = [turn.answer]
+    if turn.kind in ("name", "region"):
+        noun, language = turn.nouns[0], tags["language"]
+        answers = list(dict.fromkeys((noun.word(language), named(noun, language), noun.one)))[: 3 - (language == "zh")]
     if metric == "iou":
-        answer = json.loads(turn.answer.split("<box>")[1].split("</box>")[0])
-    return {"id": name, "image": path, "question": turn.question, "answer": answer, "metric": metric, "tags": tags}
+        answers = json.loads(turn.answer.split("<box>")[1].split("</box>")[0])
+    return {"id": name, "image": path, "question": turn.question, "answer": answers, "metric": metric, "tags": tags}
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ BRIEFLY: Wordings = _TABLES["briefly"]
 """Added to a question about a name: the answer is the bare name then."""
 CHOOSE: Wordings = _TABLES["choose"]
 SAME: Wordings = _TABLES["same"]
+SAME_FOOD: Wordings = _TABLES["same_food"]
+"""Of two foods it can be asked so as well."""
 MATCH: Wordings = _TABLES["match"]
 WHICH: Wordings = _TABLES["which"]
 IN_PICTURE: Wordings = _TABLES["in_picture"]

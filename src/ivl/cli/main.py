@@ -21,6 +21,7 @@ from ivl.errors import IvlError
 
 COMMANDS = {
     "demo": "See the model in the package answer questions about pictures.",
+    "tutorial": "Live the whole story: chat, fine-tune, chat again, measure; one page at the end.",
     "chat": "Ask a model about pictures: one question, or a conversation.",
     "train": "Fine-tune a model as a recipe says.",
     "data": "Check data sets, and make them of others.",
