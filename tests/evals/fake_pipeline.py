@@ -35,7 +35,7 @@ class FakePipeline:
         text = prompt[-1].parts[0].text
         with self.lock:
             self.asked.append((text, adapter, gen_config.max_new_tokens))
-        return FakeStream(self.say(text, adapter))
+        return FakeStream(lambda: self.say(text, adapter))  # prepared here, answered while it is read
 
     def close(self) -> None:
         self.is_open = False
@@ -44,13 +44,14 @@ class FakePipeline:
 class FakeStream:
     """An answer's pieces; nothing more comes once it is closed."""
 
-    def __init__(self, answer: str) -> None:
-        self.pieces = [Response(text=char, generate_token_len=idx) for idx, char in enumerate(answer, 1)]
-        self.pieces.append(Response(text="", finish_reason="stop", generate_token_len=len(answer) + 1))
+    def __init__(self, say: Callable[[], str]) -> None:
+        self.say = say
         self.is_closed = False
 
     def __iter__(self) -> Iterator[Response]:
-        for piece in self.pieces:
+        answer = self.say()
+        pieces = [Response(text=char, generate_token_len=idx) for idx, char in enumerate(answer, 1)]
+        for piece in [*pieces, Response(text="", finish_reason="stop", generate_token_len=len(answer) + 1)]:
             if self.is_closed:
                 return
             yield piece

@@ -25,7 +25,7 @@ def circumstances(settings: EvalSettings, places: Mapping[str, str]) -> dict[str
     device = choose_device(settings.device)
     ran = " and ".join(dict.fromkeys(places.values()))
     return {
-        "command": shlex.join([sys.argv[0].rpartition("/")[2], *sys.argv[1:]]),
+        "command": shlex.join([_program(), *sys.argv[1:]]),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "device": _hardware(device),
         "dtype": ran or f"{settings.dtype} (all answers are of an earlier run)",
@@ -33,6 +33,12 @@ def circumstances(settings: EvalSettings, places: Mapping[str, str]) -> dict[str
         "items of each set": "all" if settings.limit is None else f"{settings.limit} at most, of seed {settings.seed}",
         "max_tiles": "the model's own" if settings.max_tiles is None else str(settings.max_tiles),
     }
+
+
+def _program() -> str:
+    """What was run: `python -m ivl` is known by its file alone."""
+    name = sys.argv[0].rpartition("/")[2]
+    return "ivl" if name == "__main__.py" else name
 
 
 def placed(pipe: object) -> str:

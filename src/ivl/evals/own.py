@@ -23,7 +23,7 @@ from ivl.evals.names import longer_names
 from ivl.evals.table_files import Wording, read_rows
 
 NAMING = "naming"
-ABILITIES = ("counting", "colour", "position", "ocr", "grounding", "refusal")
+ABILITIES = ("kind", "counting", "colour", "position", "ocr", "grounding", "refusal")
 """Those of the package's set; another one in the file is a set too."""
 
 _PARTS: Mapping[str, str] = {"test_styles": "food-styles", "test_dishes": "food-dishes"}

@@ -34,9 +34,9 @@ class Numbers:
 
     batch_size: int = 16
     """Samples of a step."""
-    steps: int = 100
+    steps: int = 80
     """Of the LoRA that learns foods alone."""
-    replay_steps: int = 150
+    replay_steps: int = 110
     """Of the LoRA that also sees general data; more, because only some of its samples are about food."""
     replay_ratio: float = 0.5
     """General samples for each one about food."""
