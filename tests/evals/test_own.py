@@ -154,7 +154,8 @@ def test_a_set_for_each_ability(general):
         ("general-grounding", "iou", 1, ""),
     ]
     assert sets[0].faults == (
-        "test.jsonl:5: tags has no ability: kind, counting, colour, position, ocr, grounding, refusal or another is needed",
+        "test.jsonl:5: tags has no ability: kind, counting, colour, position, ocr, grounding, refusal or another is "
+        "needed",
     )
     (message,) = sets[0].ask(sets[0].items[0], 0).messages
     assert [part.text for part in message.parts] == ["How many?"]
