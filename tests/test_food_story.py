@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-import easy_vqa
+import easy_vqa_finetune as easy_vqa
 from food_story import tables
 from food_story.answering import lay_together, shard
 from food_story.cutting import without_thumbnail

@@ -124,7 +124,7 @@ def _data_folder(folder: Path | None) -> Path:
     """The folder with `train` and `test` in it."""
     if folder is None:
         found = importlib.util.find_spec("easy_vqa")
-        if found is None or not found.origin:
+        if found is None or not found.origin or not found.submodule_search_locations:  # a lone easy_vqa.py is not it
             raise MissingExtraError("easy-vqa is not installed: pip install easy-vqa (3 MB), which holds its pictures")
         folder = Path(found.origin).parent
     for place in (folder / "data", folder):

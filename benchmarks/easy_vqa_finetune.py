@@ -1,8 +1,8 @@
 """easy-VQA: fine-tune a small model on its 38,575 training questions, ask its 9,673 test questions.
 
-    PYTHONPATH=src:. python benchmarks/easy_vqa.py --model out/nano/ivl-nano --source out/easy_vqa.whl \\
+    PYTHONPATH=src:. python benchmarks/easy_vqa_finetune.py --model out/nano/ivl-nano --source out/easy_vqa.whl \\
         --out out/easy_vqa --results results.json --commit HASH
-    PYTHONPATH=src:. python benchmarks/easy_vqa.py --toy --source easy_vqa.whl --out /tmp/easy      on a CPU, to try it
+    PYTHONPATH=src:. python benchmarks/easy_vqa_finetune.py --toy --source easy_vqa.whl --out /tmp/easy   # on a CPU
 
 --source: the package's folder, its `data`, or the wheel of PyPI as it comes (`pip download --no-deps easy-vqa`). The
 data, the training and the questions go the way of a user: `ivl data easy-vqa`, `ivl train`, `ivl eval`'s evaluation.
