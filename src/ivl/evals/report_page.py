@@ -6,7 +6,7 @@ goes through `inert`, and a content security policy forbids scripts on top of th
 
 from collections.abc import Iterable, Sequence
 
-from ivl.evals.item import EvalSet, Score, SetResult
+from ivl.evals.item import EvalSet, Metric, Score, SetResult
 from ivl.evals.report_cards import VERDICTS, Case, PictureBudget, choose, make_cases, render_case
 from ivl.evals.report_data import Difference, Report, chance, manner_of
 from ivl.evals.report_style import STYLE
@@ -62,6 +62,14 @@ def bar(score: Score, low: float, high: float, marker: float | None, look: str =
         f'<rect class="mean" x="{max(x(score.mean) - 0.6, 0):.2f}" y="1" width="1.2" height="10"/>'
         + (place.format(x(marker)) if marker is not None else "")
         + "</svg>"
+    )
+
+
+def difference_cell(metric: Metric, score: Score, verdict: str, reach: float) -> str:
+    """A difference with its bar, from -reach to reach, and its interval; the verdict is its look."""
+    return (
+        f'<b class="{verdict}">{difference_text(metric, score.mean)}</b>{bar(score, -reach, reach, 0, verdict)}'
+        f"<small>{signed_interval_text(metric, score)}</small>"
     )
 
 
@@ -149,11 +157,7 @@ def _difference_cell(eval_set: EvalSet | None, difference: Difference | None, re
     if difference is None:
         return "–"
     metric = eval_set.metric if eval_set else "choice"
-    score, look = difference.score, difference.verdict
-    return (
-        f'<b class="{look}">{difference_text(metric, score.mean)}</b>{bar(score, -reach, reach, 0, look)}'
-        f"<small>{signed_interval_text(metric, score)}</small>{_lengths(difference)}"
-    )
+    return difference_cell(metric, difference.score, difference.verdict, reach) + _lengths(difference)
 
 
 def _lengths(difference: Difference) -> str:

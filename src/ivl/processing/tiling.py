@@ -90,18 +90,31 @@ def tiles_to_bytes(tiles: Sequence[Image.Image]) -> torch.Tensor:
         if tile.size != (side, side):
             raise ImageError(f"tile {idx} is {tile.width} by {tile.height} pixels: all must be {side} by {side}")
         rgb = tile if tile.mode == "RGB" else tile.convert("RGB")
-        planes[idx] = np.asarray(rgb).transpose(2, 0, 1)
+        for channel, band in enumerate(rgb.split()):
+            planes[idx, channel] = np.asarray(band)
     return pixels
 
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:
     """(N, 3, S, S) uint8 on any device -> float32 there, scaled to 0..1, less ImageNet's mean, over its deviation.
 
-    The same bits on every device: three steps, each rounded to float32 as torchvision does; one fused factor would
-    differ in the last bit.
+    Three steps, each rounded to float32 as torchvision does: one fused factor differs in the last bit.
     """
+    if pixels.device.type == "cpu":
+        return _normalise_by_planes(pixels)
     mean, std = (torch.tensor(each, device=pixels.device)[:, None, None] for each in (IMAGENET_MEAN, IMAGENET_STD))
     return pixels.float().div_(255).sub_(mean).div_(std)
+
+
+def _normalise_by_planes(pixels: torch.Tensor) -> torch.Tensor:
+    """The same on a CPU: the steps over one plane find it in the cache, which takes two thirds of the time."""
+    out = torch.empty(pixels.shape, dtype=torch.float32)
+    for tile, filled in zip(pixels.numpy(), out.numpy(), strict=True):
+        for band, plane, mean, std in zip(tile, filled, IMAGENET_MEAN, IMAGENET_STD, strict=True):
+            np.divide(band, np.float32(255), out=plane)
+            np.subtract(plane, np.float32(mean), out=plane)
+            np.divide(plane, np.float32(std), out=plane)
+    return out
 
 
 @lru_cache(maxsize=64)

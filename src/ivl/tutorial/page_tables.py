@@ -5,7 +5,7 @@ In: figures and the subjects in their order. Out: HTML; empty where there is not
 
 from collections.abc import Sequence
 
-from ivl.evals.report_page import bar
+from ivl.evals.report_page import bar, difference_cell
 from ivl.evals.report_words import (
     METRIC_WORDS,
     difference_text,
@@ -84,12 +84,7 @@ def _score_cell(each: SetFigures, subject: str) -> str:
 def _difference_cell(each: SetFigures | None, difference: Difference | None, reach: float) -> str:
     if difference is None:
         return "–"
-    metric = each.metric if each else "choice"
-    score, look = difference.score, difference.verdict
-    return (
-        f'<b class="{look}">{difference_text(metric, score.mean)}</b>{bar(score, -reach, reach, 0, look)}'
-        f"<small>{signed_interval_text(metric, score)}</small>"
-    )
+    return difference_cell(each.metric if each else "choice", difference.score, difference.verdict, reach)
 
 
 def _reach(figures: Figures) -> float:
