@@ -10,6 +10,7 @@ from torch import nn
 
 from ivl.errors import MissingExtraError
 from ivl.train.config import OptimSettings
+from ivl.train.muon import StackedMuon
 from ivl.train.optim import MOMENTUM, MuonWithAdamW, ParamGroup, make_optimizer
 
 # bitsandbytes comes with ivl[qlora].
@@ -129,7 +130,7 @@ def test_muon_takes_hidden_matrices_and_adamw_the_rest():
         "layers.0.lora_A.default.weight",
     ]
     other = parameters()["layers.0.q_proj.weight"]
-    plain = torch.optim.Muon([other], lr=1e-2, weight_decay=0.05, momentum=MOMENTUM, adjust_lr_fn="match_rms_adamw")
+    plain = StackedMuon([other], lr=1e-2, weight_decay=0.05, momentum=MOMENTUM, adjust_lr_fn="match_rms_adamw")
     other.grad = torch.randn(other.shape, generator=torch.Generator().manual_seed(1))
     plain.step()
     step(given, optimizer, seed=1)

@@ -10,7 +10,9 @@ seed, sizes and device give the same files.
 import argparse
 import itertools
 import json
+import os
 import random
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -35,6 +37,7 @@ LARGE = {
 }  # fmt: skip
 """Canvases that are cut into several tiles, and how often each comes."""
 SMALL = (224, 224)
+_MEMORY = "/dev/shm"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +70,16 @@ def generate(
         old.unlink()
     artwork = read_pack(pack, workers)
     setting = make_setting(artwork)
-    # Workers are started before this process touches the GPU.
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=begin, initargs=(setting, fonts, out)
-    ) as pool:
+    # Workers are copies of a process that has all modules and no GPU.
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tools.nano.jobs"])
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin, initargs=(setting, fonts, out)) as pool:
         documents = [pool.submit(write_documents, chunk, number, seed) for chunk, number in _chunks(amounts.documents)]
         words = [pool.submit(write_words, chunk, number, seed) for chunk, number in _chunks(amounts.words)]
         painter = Painter(torch.from_numpy(artwork.sprites).to(device))
-        written = _paint_all(pool, painter, list(_jobs(amounts, seed)), out, workers)
+        # Raw pixels are ten times what is kept of them: in memory, where the machine has such a folder.
+        with tempfile.TemporaryDirectory(dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None) as raw_folder:
+            written = _paint_all(pool, painter, list(_jobs(amounts, seed)), Path(raw_folder), workers)
         gather(out, written)
         gather(out, [future.result() for future in [*documents, *words]])
         singles = [single for each in written for single in each.singles]
@@ -95,11 +100,14 @@ def _chunks(total: int, size: int = CHUNK) -> Iterator[tuple[int, int]]:
         yield chunk, min(size, total - start)
 
 
-def _paint_all(pool: ProcessPoolExecutor, painter: Painter, jobs: list[Job], out: Path, workers: int) -> list[Written]:
+def _paint_all(
+    pool: ProcessPoolExecutor, painter: Painter, jobs: list[Job], raw_folder: Path, workers: int
+) -> list[Written]:
     """Plans come from workers in order, are painted here, and go to workers again as files of raw pixels."""
     planned: deque[tuple[Job, Future[list[Scene]]]] = deque()
     writing: deque[Future[Written]] = deque()
     done: list[Written] = []
+    began = time.monotonic()
     waiting = iter(jobs)
     for job in _first(waiting, 2 * workers):
         planned.append((job, pool.submit(plan_job, job)))
@@ -109,13 +117,13 @@ def _paint_all(pool: ProcessPoolExecutor, painter: Painter, jobs: list[Job], out
         for following in _first(waiting, 1):
             planned.append((following, pool.submit(plan_job, following)))
         torch.manual_seed((job.seed * 1_000_003 + (job.name == "large")) * 1_000_003 + job.chunk)
-        raw = out / f".{job.name}-{job.chunk}.raw"
+        raw = raw_folder / f"{job.name}-{job.chunk}.raw"
         painter.paint(scenes, strong=True).permute(0, 2, 3, 1).contiguous().cpu().numpy().tofile(raw)
         writing.append(pool.submit(write_pictures, job, scenes, raw))
         while len(writing) > 2 * workers or (writing and not planned):
             done.append(writing.popleft().result())
         if job.chunk % 100 == 0:
-            print(f"{job.name}: {job.number} pictures of chunk {job.chunk}", flush=True)
+            print(f"{time.monotonic() - began:.0f} s: {job.name}, chunk {job.chunk}", flush=True)
     return done
 
 

@@ -5,14 +5,10 @@ holds depends on the plan alone: not on the number of workers, on which of them 
 resumed. Draws nothing from torch's or Python's random state. Knows no model and no devices beyond pinned memory.
 """
 
-import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from multiprocessing.context import BaseContext
 from typing import Any
 
 import torch
@@ -25,6 +21,7 @@ from ivl.data.example import PackedBatch
 from ivl.data.planner import Planner
 from ivl.data.seen_tiles import TileStore
 from ivl.data.settings import DataSettings
+from ivl.data.workers import begin_worker, worker_context
 from ivl.errors import DataError, InputError
 from ivl.processing.processor import Processor
 from ivl.types import ModelInputs
@@ -93,7 +90,7 @@ def batches(
         num_workers=num_workers,
         prefetch_factor=_PREFETCHED if num_workers else None,
         multiprocessing_context=worker_context() if num_workers else None,
-        worker_init_fn=_begin_worker if num_workers else None,
+        worker_init_fn=begin_worker if num_workers else None,
         pin_memory=pin_memory and torch.cuda.is_available(),
         generator=torch.Generator(),  # its own: a loader would draw a seed from the state that dropout draws from
     )
@@ -121,15 +118,6 @@ def default_workers(settings: DataSettings) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")
     return max(1, min(_MOST_WORKERS, cores // max(int(ranks) if ranks.isdecimal() else 1, 1) - 1))
-
-
-def worker_context() -> BaseContext:
-    """How worker processes begin: never as a copy of a process that holds threads and a GPU."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # so that torch is imported once, not once a worker
-    return context
 
 
 def load_sample(
@@ -215,22 +203,6 @@ def _named(where: str, error: Exception) -> str:
 
 def _unchanged(loaded: Any) -> Any:
     return loaded
-
-
-def _begin_worker(worker_id: int) -> None:
-    """One thread each, and no end by the Ctrl-C or SIGTERM that a whole group gets: the run saves first."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Ends this worker when the run is gone, killed perhaps; torch's own watch looks at the fork server instead."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "a worker has a parent"
-    parent.join()
-    os._exit(1)
 
 
 def _lost(error: Exception, waiting: deque[Task], corpus: Corpus) -> DataError:

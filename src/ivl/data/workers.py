@@ -1,19 +1,22 @@
 """Work on many records in several processes, in order, with an end to it whatever happens.
 
 In: a callable that can be sent to another process, and the numbers of records. Out: its results, chunk by chunk in
-order. Processes are started afresh (spawned), end with the process that started them, and one that is killed ends the
-work with an error. Knows nothing of what is done.
+order. Processes are started afresh, end with the process that started them, and one that is killed ends the work with
+an error. Knows nothing of what is done.
 """
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import resource_tracker
+from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
+import torch
 import torch.utils.data
 
 from ivl.errors import DataError, IvlError
@@ -36,6 +39,31 @@ def choose_workers(asked: int | None, count: int, worth: int) -> int:
     return best if best > 1 else 0
 
 
+def worker_context() -> BaseContext:
+    """How worker processes begin: never as a copy of a process that holds threads and a GPU."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ivl.data.loader"])  # all that workers import, once and not once a worker
+    return context
+
+
+def begin_worker(worker_id: int) -> None:
+    """One thread each, and no end by the Ctrl-C or SIGTERM that a whole group gets: the run saves first."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when the run is gone, killed perhaps; torch's own watch looks at the fork server instead."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has a parent"
+    parent.join()
+    os._exit(1)
+
+
 def run_chunks(
     work: Callable[[Numbers], Result], numbers: Numbers, *, workers: int, chunk_size: int
 ) -> Iterator[tuple[Numbers, Result]]:
@@ -49,7 +77,12 @@ def run_chunks(
             yield chunks.numbers(idx), work(chunks.numbers(idx))
         return
     loader = torch.utils.data.DataLoader(
-        chunks, batch_size=None, collate_fn=_as_it_is, num_workers=workers, multiprocessing_context="spawn"
+        chunks,
+        batch_size=None,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        multiprocessing_context=worker_context(),
+        worker_init_fn=begin_worker,
     )
     results: Any = None
     try:

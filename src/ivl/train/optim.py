@@ -1,4 +1,4 @@
-"""Optimizers by name: AdamW and Muon of torch, 8-bit AdamW and Lion of bitsandbytes.
+"""Optimizers by name: AdamW of torch, Muon of `muon.py`, 8-bit AdamW and Lion of bitsandbytes.
 
 In: groups of named parameters with their learning rates, a recipe's numbers. Out: a `torch.optim.Optimizer`. Knows no
 model and no schedule.
@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from ivl.errors import MissingExtraError, SettingsError
 from ivl.train.config import OptimSettings
+from ivl.train.muon import StackedMuon
 
 _NO_MATRICES = ("embed_tokens", "lm_head", "position_embedding", "patch_embedding", "class_embedding")
 """Muon is for maps between hidden states: rows of these are looked up or stand for words."""
@@ -120,7 +121,8 @@ def _make_muon(groups: list[ParamGroup], config: OptimSettings) -> Optimizer:
         # match_rms_adamw makes updates as large as AdamW's, so that a recipe's lr and weight_decay hold for both
         # (Liu et al. 2025, arXiv 2502.16982).
         tables = _tables(matrices, config.weight_decay)
-        muon = torch.optim.Muon(tables, momentum=MOMENTUM, adjust_lr_fn="match_rms_adamw")
+        kind = torch.optim.Muon if _are_cut(tables) else StackedMuon  # torch's own puts the pieces together
+        muon = kind(tables, momentum=MOMENTUM, adjust_lr_fn="match_rms_adamw")
     if rest:
         tables = _tables(rest, config.weight_decay)
         adamw = torch.optim.AdamW(tables, betas=config.betas, fused=_can_fuse(rest))
@@ -148,14 +150,18 @@ def _make_bitsandbytes(tables: list[dict[str, Any]], config: OptimSettings) -> O
         raise MissingExtraError(
             f"optim_type={config.optim_type} needs bitsandbytes: pip install 'ivl[qlora]', or choose AdamW"
         ) from None
-    for table in tables:
-        if any(hasattr(parameter, "full_tensor") for parameter in table["params"]):  # a DTensor, of FSDP2
-            raise SettingsError(
-                f"optim_type={config.optim_type} does not work with strategy=fsdp2, which cuts parameters in pieces: "
-                "choose AdamW, or strategy=ddp"
-            )
+    if _are_cut(tables):
+        raise SettingsError(
+            f"optim_type={config.optim_type} does not work with strategy=fsdp2, which cuts parameters in pieces: "
+            "choose AdamW, or strategy=ddp"
+        )
     kind = optim.AdamW8bit if config.optim_type == "AdamW8bit" else optim.Lion
     return cast(Optimizer, kind(tables, lr=tables[0]["lr"], betas=config.betas))
+
+
+def _are_cut(tables: list[dict[str, Any]]) -> bool:
+    """Whether ranks hold pieces of the parameters, DTensors, as FSDP2's do."""
+    return any(hasattr(parameter, "full_tensor") for table in tables for parameter in table["params"])
 
 
 def _can_fuse(groups: list[ParamGroup]) -> bool:
