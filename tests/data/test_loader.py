@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from data_sets import ListSource, folder_source, make_example
+from ivl.data import loader
 from ivl.data.collate import collate
 from ivl.data.corpus import Corpus, Portion
 from ivl.data.loader import batches, default_workers, load_sample
@@ -210,6 +211,27 @@ def test_workers_end_with_a_killed_run(tmp_path):
     while any(map(is_alive, workers)) and time.monotonic() < end:
         time.sleep(0.1)
     assert [is_alive(worker) for worker in workers] == [False, False]
+
+
+@pytest.mark.slow
+def test_a_program_that_leaves_its_batches_open_ends(tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(_RUN.replace("FOLDER", str(tmp_path)).replace("time.sleep(600)", "pass"), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    run = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert not any(is_alive(int(worker)) for worker in run.stdout.split())
+
+
+def test_closing_ends_the_workers_whoever_holds_torchs_iterator(corpus, processor, monkeypatch):
+    held = []
+    monkeypatch.setattr(loader, "begin", lambda made: held.append(iter(made)) or held[0])
+    stream = batches(corpus, processor, SETTINGS, planner_of(corpus), num_workers=1)
+    next(stream)
+    workers = {each.pid for each in multiprocessing.active_children()}
+    assert workers
+    stream.close()
+    assert not workers & {each.pid for each in multiprocessing.active_children()}
 
 
 def is_alive(process):

@@ -21,7 +21,7 @@ from ivl.data.example import PackedBatch
 from ivl.data.planner import Planner
 from ivl.data.seen_tiles import TileStore
 from ivl.data.settings import DataSettings
-from ivl.data.workers import begin_worker, worker_context
+from ivl.data.workers import begin, begin_worker, end, worker_context
 from ivl.errors import DataError, InputError
 from ivl.processing.processor import Processor
 from ivl.types import ModelInputs
@@ -94,7 +94,7 @@ def batches(
         pin_memory=pin_memory and torch.cuda.is_available(),
         generator=torch.Generator(),  # its own: a loader would draw a seed from the state that dropout draws from
     )
-    iterator = iter(loader)
+    iterator = begin(loader)
     try:
         while True:
             try:
@@ -108,7 +108,7 @@ def batches(
                 raise DataError(loaded.error)
             yield loaded.batch
     finally:
-        del iterator  # ends the workers
+        end(iterator)
 
 
 def default_workers(settings: DataSettings) -> int:

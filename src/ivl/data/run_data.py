@@ -4,7 +4,7 @@ In: a model folder and the data settings of a recipe. Out: `RunData`. The traine
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -39,7 +39,7 @@ class RunData:
 
     def steps(
         self, first_step: int, pin_memory: bool, store: TileStore | None = None
-    ) -> Iterator[tuple[float, list[PackedBatch]]]:
+    ) -> Generator[tuple[float, list[PackedBatch]]]:
         """Epochs seen after each step, and this rank's micro batches of it, from `first_step` (from 0) on, for ever."""
         planner = self.planner
         epoch, step = planner.locate(first_step)

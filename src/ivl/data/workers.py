@@ -5,16 +5,18 @@ order. Processes are started afresh, end with the process that started them, and
 an error. Knows nothing of what is done.
 """
 
+import atexit
 import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 import torch.utils.data
@@ -64,6 +66,30 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+def begin(loader: "torch.utils.data.DataLoader[Result]") -> Iterator[Result]:
+    """The loader's iterator, whose processes end with this one; `end` ends them before."""
+    iterator: Any = iter(loader)
+    _begun.add(iterator)
+    return cast(Iterator[Result], iterator)
+
+
+def end(iterator: Iterator[Any]) -> None:
+    """End a data loader's processes now, whoever else still refers to its iterator."""
+    shut_down = getattr(iterator, "_shutdown_workers", None)  # the iterator of a loader without processes has none
+    if shut_down is not None:
+        shut_down()
+
+
+_begun: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """Before Python does: it tells processes to end once, which ours pass over, and then waits for them for ever."""
+    for iterator in list(_begun):
+        end(iterator)
+
+
 def run_chunks(
     work: Callable[[Numbers], Result], numbers: Numbers, *, workers: int, chunk_size: int
 ) -> Iterator[tuple[Numbers, Result]]:
@@ -84,11 +110,11 @@ def run_chunks(
         multiprocessing_context=worker_context(),
         worker_init_fn=begin_worker,
     )
-    results: Any = None
+    results: Iterator[Any] = iter(())
     try:
         with _no_interrupt(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of more processes than cores
-            results = iter(loader)
+            results = begin(loader)
         for idx, result in enumerate(results):
             if isinstance(result, IvlError):
                 raise result
@@ -100,7 +126,7 @@ def run_chunks(
             "a process that read records was killed, which is what a system out of memory does: use --workers 1"
         ) from error
     finally:
-        del results  # ends the processes, although an error may still hold this frame
+        end(results)
 
 
 class _Chunks(torch.utils.data.Dataset[Any], Generic[Result]):

@@ -125,8 +125,9 @@ class _Run:
 
     def _plans(self) -> Generator[StepPlan]:
         on_gpu = self.ranks.device.type == "cuda"
-        for epoch, batches in self.data.steps(self.first_step, on_gpu, self.strategy.forward.store):
-            yield StepPlan(epoch=epoch, batches=batches)
+        with contextlib.closing(self.data.steps(self.first_step, on_gpu, self.strategy.forward.store)) as steps:
+            for epoch, batches in steps:
+                yield StepPlan(epoch=epoch, batches=batches)
 
     def _finish(self, last: int) -> bool:
         finished = last >= self.total_steps
