@@ -279,3 +279,40 @@ def test_what_was_spoken_of_is_not_asked_for_again() -> None:
         assert turn
         assert turn.nouns[0].en != "cat"
         assert not world().asker.ask("exists", scene, rng, "en", scene.nouns)
+
+
+def sheets(number: int = 60) -> list[Scene]:
+    planner, rng = a_planner(), random.Random("sheets")
+    return [planner.sheet((224, 224), rng) for _ in range(number)]
+
+
+def test_a_sheet_is_told_row_by_row() -> None:
+    looked = 0
+    for scene in sheets():
+        rows, columns = len(scene.items) // scene.columns, scene.columns
+        for turn, separator in ((asked(scene, "rows", 1)[0], ", "), (asked(scene, "rows", 1)[1], "、")):
+            bare, number = re.subn(r" ?[(（][^)）]*[)）]", "", turn.answer)
+            looked += number
+            assert number == sum(item.noun.is_kind and scene.keep_colours and not item.is_grey for item in scene.items)
+            told = [row.split(separator) for row in bare.split("\n")]
+            assert [len(row) for row in told] == [columns] * rows
+            for idx, item in enumerate(scene.items):
+                row, column = idx // columns, idx % columns
+                assert told[row][column] in (item.noun.en, item.noun.zh)
+                assert column / columns <= item.x / 224 <= (column + 1) / columns
+                assert row / rows <= item.y / 224 <= (row + 1) / rows
+    assert looked > 50
+
+
+def test_only_a_sheet_has_rows() -> None:
+    assert not asked(scene_of("cat", "key"), "rows")
+
+
+def test_a_look_is_asked_for_where_colours_are_as_drawn() -> None:
+    scene = replace(scene_of("pizza", "key"), keep_colours=True)
+    looks = {look.en for look in world().asker.looks.values()} | {look.zh for look in world().asker.looks.values()}
+    assert asked(scene, "look")
+    assert all(turn.answer in looks for turn in asked(scene, "look"))
+    assert not asked(replace(scene, keep_colours=False), "look")
+    assert not asked(replace(scene_of("cat", "key"), keep_colours=True), "look")
+    assert not asked(replace(scene_of("pizza", "pizza"), keep_colours=True), "look")

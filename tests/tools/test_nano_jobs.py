@@ -14,7 +14,7 @@ from tools.nano.document_papers import Maker, Paper, has_chinese
 from tools.nano.document_questions import ABSENT, YES, ask
 from tools.nano.document_words import read_words
 from tools.nano.documents import LARGE, label, make_document
-from tools.nano.generate import Amounts, gather
+from tools.nano.generate import gather
 from tools.nano.jobs import Job, begin, plan_job, record, write_documents, write_pictures, write_words
 from tools.nano.lettering import Lettering
 from tools.nano.test_sets import row
@@ -46,6 +46,7 @@ def written(out: Path, fonts: Path) -> tuple[dict[str, list[dict[str, object]]],
     for job in (
         Job(name="scenes", chunk=0, number=12, size=(224, 224), seed=1),
         Job(name="large", chunk=0, number=6, size=(448, 448), seed=1),
+        Job(name="sheets", chunk=0, number=12, size=(224, 224), seed=1),
     ):
         scenes = plan_job(job)
         raw = out / ".raw"
@@ -66,7 +67,12 @@ def test_the_same_seed_writes_the_same_lines_and_pictures(tmp_path: Path, fonts:
     one, two = (written(folder, fonts) for folder in (tmp_path / "one", tmp_path / "two") if not folder.mkdir())
     assert one == two
     lines, files = one
-    assert {name: len(found) for name, found in lines.items()}.items() >= {"scenes": 12, "large": 6, "words": 5}.items()
+    assert {name: len(found) for name, found in lines.items()}.items() >= {
+        "scenes": 12,
+        "large": 6,
+        "sheets": 12,
+        "words": 5,
+    }.items()
     ids = [line["id"] for found in lines.values() for line in found]
     assert len(set(ids)) == len(ids)
     for line in (line for found in lines.values() for line in found):
@@ -83,7 +89,6 @@ def test_gathered_lines_keep_their_order(tmp_path: Path) -> None:
     gather(tmp_path, parts)
     ids = [json.loads(line)["id"] for line in (tmp_path / "scenes.jsonl").read_text(encoding="utf-8").splitlines()]
     assert ids == ["0", "1", "2"]
-    assert Amounts(scenes=1, large=0, documents=0, pairs=0, words=0).scenes == 1
 
 
 def test_labels_fit_and_name_no_dish(fonts: Path) -> None:

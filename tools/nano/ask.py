@@ -4,16 +4,17 @@ In: a `Scene`. Out: `Turn`s. Knows no pixels. A maker gives None where the scene
 answers would be defensible, nothing is asked.
 """
 
-import itertools
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tools.nano import telling
+from tools.nano.looks import Look
 from tools.nano.nouns import Noun
-from tools.nano.phrases import absence, box_text, colour_word, counted, joined, named, names_colour, say
+from tools.nano.phrases import absence, box_text, colour_word, named, names_colour, say
 from tools.nano.scene import Item, Scene
 from tools.nano.sides import along, ninth, offset, place_of
-from tools.nano.wording import BRIEFLY, COLOURS, PLACES, SIDES
+from tools.nano.wording import BRIEFLY, PLACES, SIDES
 
 CARDS = frozenset(("label", "placard", "name badge", "bookmark", "identification card"))
 """What a label in a scene could be taken for."""
@@ -41,6 +42,8 @@ class Asker:
     """Thing -> other nouns that could be said of it, see `doubts`."""
     doubtful: Mapping[Noun, Collection[Noun]] = field(default_factory=dict)
     """Noun -> all that could be said of one of its things."""
+    looks: Mapping[int, Look] = field(default_factory=dict)
+    """Thing -> how a food looks, which tells it from others of its kind."""
 
     def in_doubt(self, one: Noun, two: Noun) -> bool:
         """Whether one of them could be said of a thing of the other."""
@@ -103,6 +106,11 @@ class Asking:
         """Items whose noun is theirs alone."""
         nouns = [noun for noun in self.clear_nouns() if self.scene.count(noun) == 1]
         return [item for item in self.scene.items if item.noun in nouns]
+
+    def look(self, item: Item) -> str | None:
+        """How a food looks; None where its colours, which looks speak of, are not as they should be."""
+        look = self.asker.looks.get(item.thing) if self.scene.keep_colours and not item.is_grey else None
+        return look.word(self.language) if look else None
 
 
 Made = tuple[str, str] | tuple[str, str, Noun] | tuple[str, str, Noun, Noun] | None
@@ -240,27 +248,6 @@ def _bigger(on: Asking) -> Made:
     return on.say("bigger", *nouns), on.word(max(two, key=lambda item: item.area).noun), *nouns
 
 
-def _order(on: Asking) -> Made:
-    items = sorted(on.scene.items, key=lambda item: item.centre[0])
-    gaps = [right.centre[0] - left.centre[0] for left, right in itertools.pairwise(items)]
-    if not 2 <= len(items) <= 6 or min(gaps) < 0.05 or on.scene.label:
-        return None
-    return on.say("order"), on.pick(", ", "、").join(on.word(item.noun) for item in items)
-
-
-def _describe(on: Asking) -> Made:
-    scene = on.scene
-    if scene.label:
-        return None
-    nouns = sorted(scene.nouns, key=lambda noun: min(item.centre[0] for item in scene.items if item.noun == noun))
-    parts = [counted(noun, scene.count(noun), on.language) for noun in nouns]
-    if on.language == "zh":
-        ground = f"，背景是{COLOURS[scene.background]}" if scene.background else ""
-        return on.say("describe"), f"图中有{'、'.join(parts)}{ground}。"
-    ground = f" on {'an' if scene.background == 'orange' else 'a'} {scene.background} background"
-    return on.say("describe"), f"The picture shows {joined(parts)}{ground if scene.background else ''}."
-
-
 def _ground(on: Asking) -> Made:
     clear = on.clear_nouns()
     if not clear:
@@ -270,22 +257,24 @@ def _ground(on: Asking) -> Made:
     return on.say("ground", noun), f"<ref>{on.word(noun)}</ref>{box_text(boxes)}", noun
 
 
-def _ground_all(on: Asking) -> Made:
-    items = sorted(on.scene.items, key=lambda item: item.box)
-    if len(items) > 6 or on.scene.label:
-        return None
-    return on.say("ground_all"), "".join(f"<ref>{on.word(item.noun)}</ref>{box_text([item.box])}" for item in items)
-
-
 def _region(on: Asking) -> Made:
     item = on.rng.choice(on.scene.items)
     return on.say("region", place=", ".join(map(str, item.box))), on.word(item.noun), item.noun
+
+
+def _look(on: Asking) -> Made:
+    looks = {item.noun: look for item in on.lone() if (look := on.look(item))}
+    if not looks:
+        return None
+    noun = on.rng.choice(list(looks))
+    return on.say("look", noun), looks[noun], noun
 
 
 Maker = Callable[[Asking], Made]
 MAKERS: dict[str, Maker] = {
     "name": _name, "no_food": _no_food, "total": _total, "distinct": _distinct, "count": _count, "exists": _exists,
     "refuse": _refuse, "background": _background, "colour": _colour, "where": _where, "at": _at, "is_side": _is_side,
-    "at_side": _at_side, "bigger": _bigger, "order": _order, "describe": _describe, "ground": _ground,
-    "ground_all": _ground_all, "region": _region,
+    "at_side": _at_side, "bigger": _bigger, "order": telling.order, "describe": telling.describe, "ground": _ground,
+    "ground_all": telling.ground_all, "region": _region,
+    "look": _look, "rows": telling.rows,
 }  # fmt: skip

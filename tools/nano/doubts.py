@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from tools.foods.food import Foods
+from tools.nano.looks import Look
 from tools.nano.nouns import KINDS, Noun
 from tools.seedling.vocabulary import Thing
 
@@ -89,8 +90,10 @@ TOGETHER = (("drink", "alcohol"), ("noodle_dish", "soup_stew"), ("sweet", "bread
 """Kinds that nobody could keep apart in general."""
 
 
-def also_called(things: Sequence[Thing], nouns: Sequence[Noun], foods: Foods) -> dict[int, frozenset[Noun]]:
-    """Thing -> other nouns that could be said of it; no entry where there are none."""
+def also_called(
+    things: Sequence[Thing], nouns: Sequence[Noun], foods: Foods, looks: Mapping[int, Look]
+) -> dict[int, frozenset[Noun]]:
+    """Thing -> other nouns that could be said of it or of a part of it; no entry where there are none."""
     by_name = {noun.en: noun for noun in nouns}
     kinds = {kind: by_name[name] for kind, (one, _) in KINDS.items() if (name := one.split(" ", 1)[1]) in by_name}
     known = {food.code: food.kind.also for food in foods.foods}
@@ -103,9 +106,20 @@ def also_called(things: Sequence[Thing], nouns: Sequence[Noun], foods: Foods) ->
     found = {}
     for idx, (thing, noun) in enumerate(zip(things, nouns, strict=True)):
         other = named.get(noun, set()) | {kinds[kind] for kind in known.get(thing.code, ()) if kind in kinds}
+        if idx in looks:
+            other |= _parts_seen(looks[idx], by_name)
         if other - {noun}:
             found[idx] = frozenset(other - {noun})
     return found
+
+
+def _parts_seen(look: Look, by_name: Mapping[str, Noun]) -> set[Noun]:
+    """Things that the look of a food names: the chopsticks in a bowl, the candle on a cake."""
+    words = re.findall(r"[a-z]+", look.en.lower())
+    english = {" ".join(part) for part in _parts(words)}
+    return {
+        noun for name, noun in by_name.items() if name.lower() in english or (len(noun.zh) > 1 and noun.zh in look.zh)
+    }
 
 
 def _families(by_name: Mapping[str, Noun], kinds: Mapping[str, Noun]) -> dict[Noun, set[Noun]]:

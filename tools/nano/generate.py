@@ -37,6 +37,7 @@ LARGE = {
 }  # fmt: skip
 """Canvases that are cut into several tiles, and how often each comes."""
 SMALL = (224, 224)
+_PAINTED = ("scenes", "large", "sheets")
 _MEMORY = "/dev/shm"
 
 
@@ -44,6 +45,7 @@ _MEMORY = "/dev/shm"
 class Amounts:
     """How many samples of each kind."""
 
+    sheets: int
     scenes: int
     large: int
     documents: int
@@ -54,7 +56,12 @@ class Amounts:
 def main() -> None:
     args = _parser().parse_args()
     amounts = Amounts(
-        scenes=args.scenes, large=args.large, documents=args.documents, pairs=args.pairs, words=args.words
+        sheets=args.sheets,
+        scenes=args.scenes,
+        large=args.large,
+        documents=args.documents,
+        pairs=args.pairs,
+        words=args.words,
     )
     began = time.monotonic()
     generate(args.pack, args.fonts, args.out, amounts, args.seed, args.workers, torch.device(args.device))
@@ -66,8 +73,9 @@ def generate(
 ) -> None:
     """Write all files anew."""
     out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob("*.jsonl"):
-        old.unlink()
+    for name in ("sheets", "scenes", "large", "documents", "words"):
+        if getattr(amounts, name):
+            (out / f"{name}.jsonl").unlink(missing_ok=True)
     artwork = read_pack(pack, workers)
     setting = make_setting(artwork)
     # Workers are copies of a process that has all modules and no GPU.
@@ -83,12 +91,14 @@ def generate(
         gather(out, written)
         gather(out, [future.result() for future in [*documents, *words]])
         singles = [single for each in written for single in each.singles]
-        write_pairs(setting, out, singles, amounts.pairs, seed)
+        if amounts.pairs:
+            write_pairs(setting, out, singles, amounts.pairs, seed)
 
 
 def _jobs(amounts: Amounts, seed: int) -> Iterator[Job]:
-    for chunk, number in _chunks(amounts.scenes):
-        yield Job(name="scenes", chunk=chunk, number=number, size=SMALL, seed=seed)
+    for name, total in (("sheets", amounts.sheets), ("scenes", amounts.scenes)):
+        for chunk, number in _chunks(total):
+            yield Job(name=name, chunk=chunk, number=number, size=SMALL, seed=seed)
     rng = random.Random(f"{seed} large")
     for chunk, number in _chunks(amounts.large, CHUNK // 4):
         size = rng.choices(list(LARGE), list(LARGE.values()))[0]
@@ -116,7 +126,7 @@ def _paint_all(
         scenes = future.result()
         for following in _first(waiting, 1):
             planned.append((following, pool.submit(plan_job, following)))
-        torch.manual_seed((job.seed * 1_000_003 + (job.name == "large")) * 1_000_003 + job.chunk)
+        torch.manual_seed((job.seed * 1_000_003 + _PAINTED.index(job.name)) * 1_000_003 + job.chunk)
         raw = raw_folder / f"{job.name}-{job.chunk}.raw"
         painter.paint(scenes, strong=True).permute(0, 2, 3, 1).contiguous().cpu().numpy().tofile(raw)
         writing.append(pool.submit(write_pictures, job, scenes, raw))
@@ -144,11 +154,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pack", type=Path, default=Path("out/nano/pack.npz"))
     parser.add_argument("--fonts", type=Path, default=Path("out/nano/fonts"))
     parser.add_argument("--out", type=Path, default=Path("out/nano/data"))
-    parser.add_argument("--scenes", type=int, default=200_000)
-    parser.add_argument("--large", type=int, default=24_000)
-    parser.add_argument("--documents", type=int, default=40_000)
-    parser.add_argument("--pairs", type=int, default=40_000, help="samples of several pictures")
-    parser.add_argument("--words", type=int, default=10_000, help="samples of text alone")
+    parser.add_argument("--sheets", type=int, default=0, help="pictures of things in rows")
+    parser.add_argument("--scenes", type=int, default=0, help="small pictures")
+    parser.add_argument("--large", type=int, default=0, help="pictures of several tiles")
+    parser.add_argument("--documents", type=int, default=0, help="pictures with text")
+    parser.add_argument("--pairs", type=int, default=0, help="samples of several pictures; scenes are needed")
+    parser.add_argument("--words", type=int, default=0, help="samples of text alone")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=15)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

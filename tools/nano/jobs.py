@@ -17,7 +17,7 @@ from tools.nano.lettering import Lettering
 from tools.nano.planner import Form, Planner
 from tools.nano.scene import Label, Scene
 from tools.nano.setting import Setting
-from tools.nano.talk import SEEING, talk, words_alone
+from tools.nano.talk import talk, words_alone
 from tools.nano.wording import QUESTIONS
 
 QUALITY = 88
@@ -33,7 +33,7 @@ class Job:
     """Scenes of one size to make."""
 
     name: str
-    """scenes or large: the file that their conversations go to."""
+    """scenes, large or sheets: the file that their conversations go to."""
     chunk: int
     number: int
     size: tuple[int, int]
@@ -73,6 +73,8 @@ def begin(setting: Setting, fonts: Path, out: Path) -> None:
 
 def plan_job(job: Job) -> list[Scene]:
     rng = job.rng
+    if job.name == "sheets":
+        return [_Here.planner.sheet(job.size, rng) for _ in range(job.number)]
     forms = list(FORMS)
     scenes = []
     for _ in range(job.number):
@@ -90,24 +92,28 @@ def write_pictures(job: Job, scenes: list[Scene], raw: Path) -> Written:
     canvases = np.fromfile(raw, np.uint8).reshape(len(scenes), height, width, 3)
     raw.unlink()
     folder = _folder(f"{job.name}-{job.chunk:05}")
-    written = Written(lines={job.name: []} | ({"seeing": []} if job.name == "scenes" else {}))
+    written = Written(lines={job.name: []})
     for idx, (scene, canvas) in enumerate(zip(scenes, canvases, strict=True)):
         picture = Image.fromarray(canvas)
         path = f"pictures/{folder.name}/{idx:03}.jpg"
         label = [read_label(_Here.lettering, picture, scene.label, rng)] if scene.label else []
         picture.save(_Here.out / path, quality=QUALITY)
-        is_single = len(scene.items) == 1
-        turns = talk(_Here.setting.asker, scene, rng, FEW if is_single else TURNS - len(label))
-        place = rng.randint(0, len(turns))
-        turns[place:place] = label
+        turns = _turns(scene, rng, label)
         written.lines[job.name].append(record(f"{folder.name}-{idx}", [path], turns))
-        if job.name == "scenes":
-            seen = talk(_Here.setting.asker, scene, rng, FEW if is_single else TURNS, SEEING)
-            if seen:
-                written.lines["seeing"].append(record(f"seeing-{job.chunk}-{idx}", [path], seen))
-            if is_single:
-                written.singles.append((path, scene.items[0].thing))
+        if job.name == "scenes" and len(scene.items) == 1:
+            written.singles.append((path, scene.items[0].thing))
     return written
+
+
+def _turns(scene: Scene, rng: random.Random, label: list[Turn]) -> list[Turn]:
+    asker = _Here.setting.asker
+    if scene.columns:
+        turn = asker.ask("rows", scene, rng, rng.choice(("en", "zh")))
+        assert turn, "a sheet can be told row by row"
+        return [turn]
+    turns = talk(asker, scene, rng, FEW if len(scene.items) == 1 else TURNS - len(label))
+    place = rng.randint(0, len(turns))
+    return turns[:place] + label + turns[place:]
 
 
 def read_label(lettering: Lettering, picture: Image.Image, place: Label, rng: random.Random) -> Turn:

@@ -8,12 +8,14 @@ Shapes: B scenes, K things at most, M sprites, S sprite side, h and w of the can
 from collections.abc import Sequence
 
 import torch
-from tools.nano.planner import MAX_ITEMS
 from tools.nano.scene import Scene
 from tools.seedling.augment import augment
 from tools.seedling.compose import Drawing, compose
 from tools.seedling.scenes import PlanBatch, paint_background, shrink_detail, spoil
 from torch import Tensor
+
+_MOST = 12
+"""Things in a scene at most: one number, so that the GPU's kernel is compiled once."""
 
 
 class Painter:
@@ -29,7 +31,7 @@ class Painter:
         device = self.sprites.device
         # Half precision is plenty for eight bits, and halves the memory traffic.
         dtype = torch.float16 if self.sprites.is_cuda else torch.float32
-        index = torch.full((len(scenes), MAX_ITEMS), -1)
+        index = torch.full((len(scenes), _MOST), -1)
         items = [item for scene in scenes for item in scene.items]
         used = torch.zeros_like(index, dtype=torch.bool)
         for row, scene in enumerate(scenes):

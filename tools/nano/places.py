@@ -31,6 +31,18 @@ def place_squares(number: int, size: tuple[int, int], rng: random.Random, small:
     return _shrink_until_placed(sides, size, rng)
 
 
+def place_in_rows(columns: int, rows: int, size: tuple[int, int], rng: random.Random) -> list[Place]:
+    """A square in every cell of a grid, row by row; each is somewhere in its cell."""
+    cell = (size[0] / columns, size[1] / rows)
+    places = []
+    for row in range(rows):
+        for column in range(columns):
+            side = min(cell) * rng.uniform(0.6, 0.96)
+            x, y = (rng.uniform(-(length - side) / 2, (length - side) / 2) for length in cell)
+            places.append(((column + 0.5) * cell[0] + x, (row + 0.5) * cell[1] + y, side))
+    return places
+
+
 def _shrink_until_placed(sides: list[float], size: tuple[int, int], rng: random.Random) -> list[Place]:
     while True:
         places = _try_to_place(sides, size, rng)

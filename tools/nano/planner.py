@@ -11,13 +11,15 @@ from typing import Literal
 import numpy as np
 from tools.nano.hulls import bounds
 from tools.nano.nouns import Noun
-from tools.nano.places import Place, place_squares
+from tools.nano.places import Place, place_in_rows, place_squares
 from tools.nano.scene import GRADIENT, MOTLEY, NOISE, PLAIN, STRIPES, Box, Item, Label, Scene
 from tools.seedling.colours import NAMES, draw_colour
 from tools.seedling.vocabulary import FLIPPABLE, Thing
 
 Form = Literal["single", "several", "counting", "small"]
 MAX_ITEMS = 8
+SHEETS = {(1, 1): 1.0, (2, 1): 1.0, (1, 2): 0.5, (2, 2): 3.0, (3, 2): 3.0, (2, 3): 2.0, (3, 3): 5.0, (4, 3): 3.0}
+"""Columns and rows of sheets, and how often each comes."""
 CLOCKS = ("o’clock", "-thirty")
 """Ends of the names of the 24 clock faces."""
 LABEL_SHARE = 0.15
@@ -73,7 +75,31 @@ class Planner:
         has_label = form != "single" and rng.random() < LABEL_SHARE
         places = place_squares(len(things) + has_label, size, rng, small=form == "small")
         label = _label(places.pop(), size, rng) if has_label else None
-        keep_colours = rng.random() < 0.3
+        return self._scene(things, sprites, places, size, rng.random() < 0.3, rng, label=label)
+
+    def sheet(self, size: tuple[int, int], rng: random.Random) -> Scene:
+        """Up to twelve things in rows, each likely to be much like the one before it."""
+        style = rng.choices(self.mix.styles, self.mix.style_weights)[0]
+        columns, rows = rng.choices(list(SHEETS), list(SHEETS.values()))[0]
+        things = [self.draw_thing(style, rng)]
+        while len(things) < columns * rows:
+            things.append(self.like(things[-1], style, rng) if rng.random() < 0.25 else self.draw_thing(style, rng))
+        mixed = rng.random() < self.mix.mixed_styles
+        sprites = [self.sprite(thing, style, mixed, rng) for thing in things]
+        places = place_in_rows(columns, rows, size, rng)
+        return self._scene(things, sprites, places, size, rng.random() < 0.5, rng, columns=columns)
+
+    def _scene(
+        self,
+        things: list[int],
+        sprites: list[int],
+        places: list[Place],
+        size: tuple[int, int],
+        keep_colours: bool,
+        rng: random.Random,
+        label: Label | None = None,
+        columns: int = 0,
+    ) -> Scene:
         ground, background, colours = self._ground(sprites, rng)
         return Scene(
             size=size,
@@ -85,6 +111,7 @@ class Planner:
             colours=colours,
             keep_colours=keep_colours,
             label=label,
+            columns=columns,
         )
 
     def _item(
@@ -108,6 +135,7 @@ class Planner:
             stretch=stretch,
             box=_box(x, y, bounds(self.catalogue.outlines[sprite], side, angle, flip, stretch), size),
             colour=NAMES[colour] if keep_colours and colour >= 0 else None,
+            is_grey=bool(np.ptp(self.catalogue.means[sprite]) < 0.03),
         )
 
     def draw_thing(self, style: int, rng: random.Random) -> int:

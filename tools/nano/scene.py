@@ -34,6 +34,8 @@ class Item:
     """Around the drawn pixels."""
     colour: str | None = None
     """Its one dominant colour; None: not one."""
+    is_grey: bool = False
+    """Drawn without colours, in a style of black lines."""
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -74,6 +76,8 @@ class Scene:
     keep_colours: bool
     """The painter must not change hues: a question may ask for them."""
     label: Label | None = None
+    columns: int = 0
+    """Of a sheet, whose items stand in rows of so many, in this order; 0: no sheet."""
 
     def count(self, noun: Noun) -> int:
         return sum(item.noun == noun for item in self.items)

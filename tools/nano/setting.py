@@ -10,6 +10,7 @@ from tools.foods.facts import Foods, load_foods
 from tools.nano.ask import Asker
 from tools.nano.doubts import also_called
 from tools.nano.hulls import outlines
+from tools.nano.looks import load_looks
 from tools.nano.nouns import Noun, name_things
 from tools.nano.planner import CLOCKS, Catalogue, Mix
 from tools.seedling.colours import dominant_colours, mean_colours
@@ -85,11 +86,13 @@ def make_asker(things: Sequence[Thing], nouns: Sequence[Noun], foods: Foods) -> 
         for thing, noun in zip(things, nouns, strict=True)
         if thing.group in (3, 5, 6, 7) and not noun.is_kind and not thing.english.endswith(CLOCKS)
     ]
-    also = also_called(things, nouns, foods)
+    known = load_looks()
+    looks = {idx: known[thing.code] for idx, thing in enumerate(things) if thing.code in known}
+    also = also_called(things, nouns, foods, looks)
     doubtful: dict[Noun, frozenset[Noun]] = {}
     for idx, others in also.items():
         doubtful[nouns[idx]] = doubtful.get(nouns[idx], frozenset()) | others
-    return Asker(nouns=objects + kinds * 12, near=near, also=also, doubtful=doubtful)
+    return Asker(nouns=objects + kinds * 12, near=near, also=also, doubtful=doubtful, looks=looks)
 
 
 def dish_names(foods: Foods) -> dict[str, list[str]]:

@@ -26,7 +26,7 @@ from ivl.model.weights import save_model
 
 VOCABULARY = 3328
 """Tokens, all special ones included."""
-FILES = ("scenes", "large", "several", "documents", "words")
+FILES = ("sheets", "scenes", "large", "several", "documents", "words")
 _MOST_LINES = 20_000
 """Of each file, that the tokenizer learns from."""
 

@@ -15,19 +15,15 @@ from tools.nano.phrases import absence, fill
 from tools.nano.scene import Scene
 from tools.nano.wording import ECHO, GREETING, IN_PICTURE, MATCH, PICK, SAME, SAME_FOOD, WHICH
 
-SEEING = {
-    "name": 5.0, "region": 4.0, "at": 2.0, "order": 1.5, "count": 1.5, "describe": 1.0, "ground_all": 1.0,
-    "distinct": 0.5, "ground": 0.5,
-}  # fmt: skip
-"""The first stage: what is there and where, as many names a picture as can be."""
 SINGLE = {
     "name": 5.0, "exists": 2.5, "refuse": 1.0, "total": 0.4, "count": 0.7, "background": 0.7, "colour": 0.8,
     "where": 0.6, "describe": 0.7, "ground": 0.8, "region": 0.3, "no_food": 0.6,
+    "look": 1.5,
 }  # fmt: skip
 SEVERAL = {
     "exists": 2.5, "count": 3.5, "total": 0.8, "distinct": 1.2, "refuse": 1.2, "background": 0.4, "colour": 0.8,
     "where": 1.5, "at": 1.5, "is_side": 1.2, "at_side": 1.0, "bigger": 0.5, "order": 0.7, "describe": 0.8,
-    "ground": 2.2, "ground_all": 0.8, "region": 1.2, "no_food": 0.3,
+    "ground": 2.2, "ground_all": 0.8, "region": 1.2, "no_food": 0.3, "look": 0.8,
 }  # fmt: skip
 CHOICE_SHARE = 0.22
 """Of the questions that can be asked with choices."""
@@ -36,7 +32,7 @@ TELLING = frozenset(("describe", "order", "ground_all"))
 AFTER_TELLING = frozenset(("colour", "refuse", "no_food", "background"))
 """What may be asked then."""
 TELLING_FIRST = 0.35
-"""Share of the second stage's conversations with such a turn that begin with it; in the others it comes last."""
+"""Share of conversations with such a turn that begin with it; in the others it comes last."""
 TOLD_BY = {
     "name": ("exists", "region", "at"), "region": ("name", "ground"), "ground": ("region",), "where": ("at",),
     "at": ("where", "name"), "count": ("ground",), "is_side": ("at_side",), "at_side": ("is_side",),
@@ -53,11 +49,9 @@ class Pictured:
     noun: Noun
 
 
-def talk(
-    asker: Asker, scene: Scene, rng: random.Random, number: int, weights: dict[str, float] | None = None
-) -> list[Turn]:
+def talk(asker: Asker, scene: Scene, rng: random.Random, number: int) -> list[Turn]:
     """Up to `number` turns about one scene, mostly in one language; no answer stands in an earlier turn."""
-    weights = weights or (SINGLE if len(scene.items) == 1 else SEVERAL)
+    weights = SINGLE if len(scene.items) == 1 else SEVERAL
     main = rng.choice(("en", "zh"))
     asked: list[Turn] = []
     said: list[Turn] = []
@@ -71,7 +65,7 @@ def talk(
             asked.append(turn)
             chosen = as_choice(turn, asker, rng, language) if rng.random() < CHOICE_SHARE else None
             said.append(chosen or turn)
-    return _in_order(asked, said, weights is not SEEING and rng.random() < TELLING_FIRST)
+    return _in_order(asked, said, rng.random() < TELLING_FIRST)
 
 
 def is_told(turn: Turn, earlier: Sequence[Turn]) -> bool:
