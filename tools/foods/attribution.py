@@ -24,6 +24,20 @@ _NAMES_ROW = (
     "[milesj/emojibase](https://github.com/milesj/emojibase) | "
     "[MIT](https://github.com/milesj/emojibase/blob/master/LICENSE) |\n"
 )
+MIT = """Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+persons to whom the Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
+Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+"""
+"""What the MIT licence asks to be passed on, below the names of those who hold the copyright."""
 _TAIL = """
 ## What follows
 
@@ -43,25 +57,13 @@ _TAIL = """
 fluent-emoji, fluent-emoji-flat: Copyright (c) Microsoft Corporation. emojibase-data: Copyright (c) 2017-2019 Miles
 Johnson.
 
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-persons to whom the Software is furnished to do so, subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
-Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
-OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 """
 
 
 def write_attribution(path: Path, modules: Path, folder: Path) -> None:
     """Write the page. folder: that of the sets, to count pictures."""
     rows = [_row(style, modules, folder) for style in STYLES]
-    text = _HEAD + "".join(rows) + _NAMES_ROW.format(version=PINS["emojibase-data"]) + _TAIL
+    text = _HEAD + "".join(rows) + _NAMES_ROW.format(version=PINS["emojibase-data"]) + _TAIL + MIT
     path.write_text(text, encoding="utf-8")
 
 

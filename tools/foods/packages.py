@@ -6,6 +6,7 @@ missing.
 
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 PINS = {
@@ -23,24 +24,25 @@ PINS = {
 """Another version may draw otherwise."""
 
 
-def install(folder: Path) -> Path:
-    """The node_modules folder with all packages; npm fetches what is missing or of another version.
+def install(folder: Path, pins: Mapping[str, str] = PINS) -> Path:
+    """The node_modules folder with all packages of `pins`; npm fetches what is missing or of another version.
 
     Raises subprocess.CalledProcessError where npm cannot, and SystemExit where it fetched another version.
     """
     modules = folder / "node_modules"
-    missing = [f"{name}@{version}" for name, version in PINS.items() if _version(modules / name) != version]
+    missing = [f"{name}@{version}" for name, version in pins.items() if version_of(modules / name) != version]
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), *missing]
         subprocess.run(command, check=True)
-    for name, version in PINS.items():
-        found = _version(modules / name)
+    for name, version in pins.items():
+        found = version_of(modules / name)
         if found != version:
             raise SystemExit(f"{name} is {found or 'missing'} in {modules}, {version} is needed")
     return modules
 
 
-def _version(package: Path) -> str | None:
+def version_of(package: Path) -> str | None:
+    """None where the package is not there."""
     file = package / "package.json"
     return str(json.loads(file.read_text(encoding="utf-8"))["version"]) if file.is_file() else None

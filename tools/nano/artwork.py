@@ -9,12 +9,12 @@ that `tools.seedling.pack` reads; the same packages and resvg give the same byte
 import argparse
 import io
 import json
-import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from tools.foods.packages import PINS as FOOD_PINS
+from tools.foods.packages import install, version_of
 from tools.seedling.artwork import STYLES, Style, cropped, drawings, render
 from tools.seedling.vocabulary import read_things, things_to_json
 
@@ -36,27 +36,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/nano/pack.npz"))
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    build(install(args.npm), args.out, args.workers)
-
-
-def install(folder: Path) -> Path:
-    """The node_modules folder with all packages; npm fetches what is missing or of another version.
-
-    Raises subprocess.CalledProcessError where npm cannot.
-    """
-    modules = folder / "node_modules"
-    missing = [f"{name}@{version}" for name, version in PINS.items() if version_of(modules / name) != version]
-    if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), *missing]
-        subprocess.run(command, check=True)
-    return modules
-
-
-def version_of(package: Path) -> str | None:
-    """None where the package is not there."""
-    file = package / "package.json"
-    return str(json.loads(file.read_text(encoding="utf-8"))["version"]) if file.is_file() else None
+    build(install(args.npm, PINS), args.out, args.workers)
 
 
 def build(modules: Path, out: Path, workers: int) -> None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from tools.nano.artwork import install
+from tools.foods.packages import install
+from tools.nano.artwork import PINS
 from tools.nano.ask import Turn
 from tools.nano.documents import make_document
 from tools.nano.drawing import Artist
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("src/ivl/zoo/general"))
     parser.add_argument("--seed", type=int, default=2024)
     args = parser.parse_args()
-    modules = install(args.npm)
+    modules = install(args.npm, PINS)
     pack = read_pack(args.pack, workers=2)
     artist = Artist(modules, pack.things, len(pack.sprites))
     maker = GeneralMaker(make_setting(pack), artist, Lettering(args.fonts), args.out)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tools.foods.attribution import MIT
 from tools.nano.artwork import PINS
 from tools.seedling.artwork import STYLES
 
@@ -93,18 +94,6 @@ _TAIL = """
 fluent-emoji and its kin: Copyright (c) Microsoft Corporation. emojibase-data, whose names of things are used:
 Copyright (c) 2017-2019 Miles Johnson.
 
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-persons to whom the Software is furnished to do so, subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
-Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
-OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 """
 
 
@@ -132,7 +121,7 @@ def write_attribution(path: Path, modules: Path, styles: Sequence[str], fonts: P
     packages = sorted({style.package for style in STYLES if style.name in styles})
     rows = "".join(_row(modules / "@iconify-json" / package) for package in packages)
     listed = [line for line in fonts.read_text(encoding="utf-8").splitlines() if line.startswith("- ")]
-    text = f"{_HEAD}{rows}\n## Fonts\n\n" + "\n".join(listed) + "\n" + _TAIL
+    text = f"{_HEAD}{rows}\n## Fonts\n\n" + "\n".join(listed) + "\n" + _TAIL + MIT
     path.write_text(text, encoding="utf-8")
 
 
