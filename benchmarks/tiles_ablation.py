@@ -29,6 +29,7 @@ from food_story.small_things import write_small_things
 from measuring import circumstances
 from PIL import Image
 
+from ivl.evals.clusters import cluster_of
 from ivl.evals.intervals import mean_interval, paired_difference
 from ivl.evals.item import Item, Prediction, Subject
 from ivl.evals.report import to_json
@@ -159,12 +160,13 @@ def _groups(said: Mapping[str, Said]) -> Sequence[dict[str, Any]]:
     for name, value in titles:
         kept = [place for place, tag in enumerate(tags) if tag[name] == value]
         scores = {setting: [pairs[place][1].score for place in kept] for setting, pairs in said.items()}
+        clusters = [cluster_of(said[BASE][place][0]) for place in kept]
         rows.append(
             {
                 "title": value,
-                "scores": {setting: asdict(mean_interval(values)) for setting, values in scores.items()},
+                "scores": {setting: asdict(mean_interval(values, clusters)) for setting, values in scores.items()},
                 "gained": {
-                    setting: asdict(paired_difference(scores[BASE], values))
+                    setting: asdict(paired_difference(scores[BASE], values, clusters))
                     for setting, values in scores.items()
                     if setting != BASE
                 },

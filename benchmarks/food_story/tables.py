@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from food_story.sets import FOOD_PARTS, GENERAL, KIND
+from ivl.evals.clusters import cluster_of
 from ivl.evals.intervals import mean_interval, paired_difference
 from ivl.evals.item import EvalResults, EvalSet, Item, Prediction, Score
 from ivl.evals.style import manner
@@ -82,7 +83,9 @@ def difference_rows(results: EvalResults) -> Iterator[Row]:
             before = [pair for name in sets for pair in asked(results, name, first)]
             after = [pair for name in sets for pair in asked(results, name, subject.name)]
             if before:
-                scores[subject.name] = paired_difference([p.score for _, p in before], [p.score for _, p in after])
+                scores[subject.name] = paired_difference(
+                    [p.score for _, p in before], [p.score for _, p in after], [cluster_of(item) for item, _ in before]
+                )
         if scores:
             yield Row(title=title, scores=scores)
 
@@ -114,7 +117,7 @@ def blind_rows(results: EvalResults) -> Iterator[Row]:
             for prompt in range(each.num_prompts)
             for pair in asked(results, each.name, subject.name, prompt)
         ]
-        scores[subject.name] = mean_interval([prediction.score for _, prediction in pairs])
+        scores[subject.name] = _mean(pairs)
     yield Row(title="both languages, all prompts", scores=scores)
 
 
@@ -138,8 +141,13 @@ def _row(results: EvalResults, sets: Sequence[str], title: str, keep: Keep = lam
     for subject in results.subjects:
         pairs = [pair for name in sets for pair in asked(results, name, subject.name) if keep(pair[0])]
         if pairs:
-            scores[subject.name] = mean_interval([prediction.score for _, prediction in pairs])
+            scores[subject.name] = _mean(pairs)
     return Row(title=title, scores=scores)
+
+
+def _mean(pairs: Sequence[Pair]) -> Score:
+    """Questions about one picture are no independent ones."""
+    return mean_interval([prediction.score for _, prediction in pairs], [cluster_of(item) for item, _ in pairs])
 
 
 def _general(results: EvalResults) -> list[EvalSet]:

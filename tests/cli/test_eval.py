@@ -110,6 +110,7 @@ def test_ctrl_c_says_how_to_go_on(ivl_command, place, monkeypatch):
     [
         ([], 2, "SET"),
         (["fodo"], 1, "did you mean 'food'?"),
+        (["food:stiles"], 1, "allowed are food:styles, food:dishes"),
         (["foodieqa"], 1, "foodieqa FOLDER"),
         (["foodieqa", "nowhere"], 1, "nowhere"),
         (["gone.tsv"], 1, "gone.tsv"),
@@ -150,7 +151,13 @@ def test_commands_on_the_page_are_well_formed():
 
 def test_help_teaches(ivl_command):
     shown = ivl_command("eval", "--help")
-    for words in ("ivl eval foodieqa path/to/FoodieQA", "easy-vqa", "--adapter NAME=FOLDER", "index, image, question"):
+    for words in (
+        "ivl eval foodieqa path/to/FoodieQA",
+        "easy-vqa",
+        "--adapter NAME=FOLDER",
+        "food:dishes",
+        "index, image_path",
+    ):
         assert words in shown.out, words
 
 
@@ -158,6 +165,7 @@ def test_help_teaches(ivl_command):
     ("words", "folder"),
     [
         (["food"], "runs/eval-food"),
+        (["food:styles", "general"], "runs/eval-food-styles-general"),
         (["foodieqa", "/data/Foodie QA/"], "runs/eval-foodieqa-Foodie-QA"),
         (["../a/mine.tsv", "easy-vqa"], "runs/eval-mine-easy-vqa"),
         ([".."], "runs/eval-sets"),
@@ -187,8 +195,8 @@ def test_progress_where_nobody_watches(capsys, monkeypatch):
         "nano[red], food: 1 of 4 answers are there from an earlier run",
         "nano[red]: loading ...",
         "a[31m line",
-        "nano[red], food: 3 of 4 answers (3 of 8 of the run, 0.125 a second, 0:40 left), 1 could not be asked",
-        "nano[red], food: 4 of 4 answers (4 of 8 of the run, 0.125 a second, 0:32 left), 1 could not be asked",
+        "nano[red], food: 3 of 4 answers (3 of 8 of the run, 0.125 a second, 0:40 left), 1 could not be answered",
+        "nano[red], food: 4 of 4 answers (4 of 8 of the run, 0.125 a second, 0:32 left), 1 could not be answered",
     ]
 
 

@@ -19,6 +19,7 @@ class FakePipeline:
     def __init__(self, say: Callable[[str, str | None], str], refused: frozenset[str] = frozenset()) -> None:
         self.say, self.refused = say, refused
         self.processor = SimpleNamespace(tokenizer=None)
+        self.engine = SimpleNamespace(failure=None)
         self.asked: list[tuple[str, str | None, int]] = []
         self.adapters: list[str] = []
         self.is_open, self.lock, self.num_open, self.most_open = True, threading.Lock(), 0, 0

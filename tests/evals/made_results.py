@@ -113,13 +113,13 @@ def made_up(num_items: int = 24) -> EvalResults:
 
 
 def _answer(item: Item, place: int, shift: int, prompt: int, number: int) -> Prediction:
-    """The second subject is right more often; some answers cannot be read, one item cannot be asked."""
+    """The second subject is right more often; some answers cannot be read, one item is not answered."""
     right = (place + prompt) % 5 > 2 - 2 * shift or place % 7 == 3
     right = right and not (shift and place % 11 == 4)
     if number:
         box = "[[250, 250, 750, 750]]" if right else "[[100, 300, 500, 800]]"
         return said(item, f"<ref>disc</ref><box>{box}</box>", float(right), prompt, parsed=box)
-    if place == 11:  # could not be asked, whoever is asked
+    if place == 11:  # could not be answered, whoever is asked
         text = "the prompt has 9,000 tokens: more than session_len 8,192"
         return said(item, text, 0.0, prompt, parsed=None, finish_reason="")
     if place % 6 == 5 and not right:

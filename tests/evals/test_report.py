@@ -11,6 +11,8 @@ from ivl.errors import InputError
 from ivl.evals.item import EvalResults, Score, Subject
 from ivl.evals.report import to_json, write_report
 from ivl.evals.report_data import SCHEMA, as_data, chance, make_report
+from ivl.evals.report_page import render_page
+from ivl.evals.report_text import markdown
 
 
 def test_three_files(tmp_path):
@@ -38,6 +40,37 @@ def test_figures():
     }  # fmt: skip
 
 
+def test_every_failure_is_told():
+    """Also those of a set with more mistakes than are shown; with two reasons an item is one line."""
+    items = tuple(choice_item(number, images=()) for number in range(300))
+    eval_set = make_set("s", items)
+    failed = {7: "no memory", 251: "the picture is damaged"}
+    columns = []
+    for name in ("a", "b"):
+        answers = [said(item, "Z", 0.0) for item in items]
+        for number, reason in failed.items():
+            reason = reason if number != 7 or name == "a" else "too long"
+            answers[number] = said(items[number], reason, 0.0, parsed=None, finish_reason="")
+        columns.append(result(name, eval_set, tuple(answers)))
+    results = EvalResults(
+        subjects=(Subject(name="a", folder="a"), Subject(name="b", folder="b")),
+        sets=(eval_set,),
+        results=tuple(columns),
+        scoring="generate",
+        circumstances={},
+    )
+    lines = [
+        "sivqa_tidy.json, entry 7: no memory (a); too long (b)",
+        "sivqa_tidy.json, entry 251: the picture is damaged (a, b)",
+    ]
+    report = make_report(results)
+    assert as_data(report)["sets"][0]["failures"] == lines
+    page, text = render_page(report), markdown(report)
+    for line in lines:
+        assert line in page
+        assert line.replace("_", "\\_") in text
+
+
 def test_differences_are_of_the_same_items():
     results = made_up()
     data = as_data(make_report(results))
@@ -49,7 +82,7 @@ def test_differences_are_of_the_same_items():
     assert boxes["mean"] == pytest.approx(means[1] - means[0])
     assert boxes["low"] < boxes["mean"] < boxes["high"]
     assert boxes["verdict"] == "better"
-    assert both["n"] == 47  # one item could not be asked of either
+    assert both["n"] == 47  # one item was answered by neither
     assert boxes["lengths"]["ratio"] == pytest.approx(1, abs=0.1)
 
 

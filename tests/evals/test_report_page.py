@@ -85,8 +85,11 @@ def test_the_page():
     for words in ("right letters · n = 24", "boxes at IoU 0.5", "all sets together", "for evaluation only", "Slices"):
         assert words in page.text, words
     assert "2 records of this set cannot be asked" in page.text
-    assert "1 item not asked" in page.text
-    assert "more than session_len 8,192" in page.text
+    assert "1 item not answered" in page.text
+    (place,) = [place for place in range(len(page.words)) if page.words[place] == "1 item could not be answered"]
+    assert page.words[place + 1].startswith("sivqa_tidy.json, entry 11: the prompt has 9,000 tokens: more than")
+    assert page.words[place + 1].endswith("(nano, nano+food)")
+    assert "questions about the same picture are drawn together" in page.text
     assert page.tags.count("h2") == 5
 
 

@@ -34,7 +34,10 @@ def test_markdown():
     assert "## Differences from nano" in text
     assert "all sets together" in text
     assert "| style: fxemoji, n = 2 |" in text
-    assert "2 records cannot be asked:" in text
+    assert "2 records cannot be asked:\n\n- sivqa\\_tidy.json, entry 77: " in text
+    assert "1 item could not be answered:\n\n- sivqa\\_tidy.json, entry 11: the prompt has 9,000 tokens: " in text
+    assert ", 1 not answered" in text
+    assert "questions about the same picture are drawn together" in text
     assert "for evaluation only" in text
     assert "with the adapter runs/food/adapter" in text
 
@@ -83,7 +86,7 @@ def test_a_table_that_fits():
     assert lines[0].split() == ["set", "metric", "n", "nano", "nano+food"]
     starts = {line.index("(") for line in lines[1:3]}
     assert len(starts) == 1
-    assert any("1 item could not be asked; counted as wrong" in line for line in lines)
+    assert any("1 item could not be answered; counted as wrong" in line for line in lines)
 
 
 def test_a_narrow_terminal_gets_blocks():

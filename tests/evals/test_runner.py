@@ -119,10 +119,76 @@ def test_a_stopped_run_goes_on_where_it_was(bench):
     assert bench.told[0].done == bench.told[0].all_reused == 11
 
 
-def test_an_engine_that_fails_stops_the_run_and_keeps_the_answers(bench):
+def test_an_item_that_the_engine_fails_on_disturbs_no_other_and_is_asked_again(bench):
     def say(text, adapter):
-        if number_of(text) == 20:
-            raise EngineError("the engine failed and takes no more requests")
+        if number_of(text) % 10 == 7:
+            raise EngineError("not enough memory for this request: give fewer or smaller images")
+        return right(text)
+
+    bench.say = say
+    result = bench.run(sums(60)).results[0]
+    failed = {each.item_id: (each.text, each.score) for each in result.predictions[0] if not each.finish_reason}
+    reason = "not enough memory for this request: give fewer or smaller images"
+    assert failed == {f"q{number}": (reason, 0.0) for number in range(7, 60, 10)}
+    assert (result.num_failed, result.num_unparsed, result.scores[0].n) == (6, 0, 60)
+    assert result.scores[0].mean == 0.9
+    assert bench.told[-1].num_failed == 6
+    bench.say = right
+    assert bench.run(sums(60)).results[0].scores[0].mean == 1
+    assert sorted(map(number_of, bench.asked)) == list(range(7, 60, 10))
+
+
+def fail(text, adapter):
+    raise EngineError("not enough memory for this request")
+
+
+def test_a_model_that_fails_on_its_first_twenty_items_stops_the_run(bench):
+    bench.say = fail
+    with pytest.raises(
+        EngineError, match=r"^base could answer none of its first 20 items; the last, more.jsonl:\d+: not enou"
+    ):
+        bench.run(sums(15), sums(100, "more"), batch=1)
+    assert not bench.opened[0][1].is_open
+    assert bench.told[-1].all_done == 20
+    with pytest.raises(EngineError, match="none of its first 20 items"):  # also the second time
+        bench.run(sums(15), sums(100, "more"), batch=1)
+    bench.say = right
+    assert bench.run(sums(15), sums(100, "more")).results[1].scores[0].mean == 1
+
+
+def test_an_item_that_fails_under_each_prompt_is_one_item(bench):
+    bench.say = lambda text, adapter: fail(text, adapter) if number_of(text) < 19 else right(text)
+    result = bench.run(sums(40, num_prompts=4), batch=1).results[0]
+    assert (result.num_failed, [score.n for score in result.scores]) == (19, [40] * 4)
+
+
+def test_a_small_set_that_fails_as_a_whole_is_a_result(bench):
+    bench.say = fail
+    result = bench.run(sums(19)).results[0]
+    assert (result.num_failed, result.scores[0].mean) == (19, 0)
+
+
+def test_twenty_failures_among_answers_stop_no_run(bench):
+    bench.say = lambda text, adapter: right(text) if number_of(text) < 12 else fail(text, adapter)
+    assert bench.run(sums(50)).results[0].num_failed == 38
+    bench.run(sums(50))  # the failed ones alone, of which none can be answered
+    assert len(bench.asked) == 38
+
+
+def test_each_subject_has_its_own_first_questions(bench):
+    food = Subject(name="food", folder=bench.subjects[0].folder, adapter=adapter_folder(bench.root, "food"))
+    bench.subjects = (*bench.subjects, food)
+    bench.say = lambda text, adapter: fail(text, adapter) if adapter else right(text)
+    with pytest.raises(EngineError, match="food could answer none of its first 20 items"):
+        bench.run(sums(40))
+
+
+def test_an_engine_that_fails_as_a_whole_stops_the_run_and_keeps_the_answers(bench):
+    def say(text, adapter):
+        if number_of(text) >= 20:
+            failure = EngineError("the engine failed and takes no more requests")
+            bench.opened[0][1].engine.failure = failure
+            raise failure
         return right(text)
 
     bench.say = say
@@ -235,12 +301,14 @@ def test_the_model_in_the_package_knows_its_pictures(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no more")
     samples = real_set(slice(0, 4))
     broken = replace(samples.items[0], item_id="broken", images=(tmp_path / "broken.png",))
-    samples = replace(samples, items=(*samples.items[:3], broken, *samples.items[3:]))
-    settings = EvalSettings(device="cpu", batch=4, max_tiles=1)
+    long = replace(samples.items[0], item_id="long", question="why? " * 3000)
+    samples = replace(samples, items=(*samples.items[:3], broken, long, *samples.items[3:]))
+    settings = EvalSettings(device="cpu", batch=4, max_tiles=1, session_len=1000)
     results = evaluate(make_subjects(["zoo"]), [samples], settings, tmp_path / "out")
     (result,) = results.results
-    assert (result.num_failed, result.num_unparsed) == (1, 0)
+    assert (result.num_failed, result.num_unparsed) == (2, 0)
     assert "broken.png" in result.predictions[0][3].text
+    assert "at most 999 fit" in result.predictions[0][4].text
     assert sum(each.score for each in result.predictions[0]) >= 2, [each.text for each in result.predictions[0]]
     assert result.mean_tokens > 2
     assert result.seconds > 0

@@ -34,6 +34,15 @@ def own(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "general_folder", lambda: tmp_path / "general", raising=False)
 
 
+@pytest.fixture
+def both(own, tmp_path):
+    """The food set has its other part too, and the general one another ability."""
+    write_foodieqa(tmp_path / "foods/test_dishes")
+    row = {"question": "Which colour?", "answer": "red", "tags": {"ability": "colour"}}
+    with (tmp_path / "general/test.jsonl").open("a") as file:
+        file.write("\n" + json.dumps(row))
+
+
 def names(*words, **options) -> list[str]:
     return [each.name for each in open_sets([str(word) for word in words], **options)]
 
@@ -65,6 +74,24 @@ def test_languages_and_tasks_are_chosen(folder, file, own):
     ]
 
 
+def test_a_part_of_the_food_set(both):
+    styles = ["food-styles-sivqa-zh", "food-styles-sivqa-en", "food-styles-naming-zh", "food-styles-naming-en"]
+    dishes = [name.replace("styles", "dishes") for name in styles]
+    assert names("food", tasks=["sivqa"]) == [*styles[:2], *dishes[:2]]
+    assert names("food:styles") == styles
+    assert names("food:dishes", tasks=["sivqa"], languages=["en"]) == [dishes[1]]
+    assert names("food:dishes", "food:styles", tasks=["sivqa"]) == [*dishes[:2], *styles[:2]]
+
+
+def test_a_part_of_the_general_set(both):
+    assert names("general") == ["general-counting", "general-colour"]
+    assert names("general:colour") == ["general-colour"]
+    assert names("general:colour", "general:counting") == ["general-colour", "general-counting"]
+    assert names("general:colour", "food:styles", tasks=["colour"]) == ["general-colour"]
+    with pytest.raises(DataError, match="no set to evaluate"):
+        names("general:colour", tasks=["counting"])
+
+
 def test_a_metric_is_for_files(folder, file):
     assert [each.metric for each in open_sets([str(folder), str(file)], metric="anls")] == ["choice", "choice", "anls"]
 
@@ -78,10 +105,22 @@ def test_a_name_stands_once(folder, file, tmp_path):
 @pytest.mark.parametrize(
     ("words", "options", "message"),
     [
-        (["foot"], {}, "no set is called 'foot': did you mean 'food'\\? allowed: food, general, easy-vqa, foodieqa F"),
-        (["zzzz"], {}, "no set is called 'zzzz': allowed: food, general, easy-vqa"),
+        (
+            ["foot"],
+            {},
+            "no set is called 'foot': did you mean 'food'\\? allowed: food \\(or food:styles, food:dishes\\), gen",
+        ),
+        (["zzzz"], {}, "no set is called 'zzzz': allowed: food \\(or food:styles"),
         (["none.tsv"], {}, "there is no file or folder 'none.tsv'"),
         (["no/such"], {}, "there is no file or folder 'no/such'"),
+        (
+            ["food:style"],
+            {},
+            "food has no part 'style': allowed are food:styles, food:dishes, and food for all of them",
+        ),
+        (["general:food"], {}, "general has no part 'food': allowed are general:kind, general:counting, general:colo"),
+        (["food:"], {}, "food has no part ''"),
+        (["easy-vqa:train"], {}, "no set is called 'easy-vqa:train'"),
         (["foodieqa"], {}, "foodieqa needs its folder behind it"),
         (["foodieqa", "/no/such"], {}, "the folder '/no/such' is not there"),
         ([], {}, "no set to evaluate: name food"),

@@ -10,6 +10,7 @@ import pytest
 
 from ivl.errors import DataError
 from ivl.evals.choices import to_letter
+from ivl.evals.scoring import score
 from ivl.evals.table_files import open_table, read_rows
 from ivl.types import ImagePart, TextPart
 
@@ -198,6 +199,38 @@ def test_json_lines_of_several_metrics(tmp_path):
     assert words(sets["iou"])[0] == "Where?"
 
 
+@pytest.mark.parametrize(
+    "others",
+    [
+        ["rice cracker", "rice ball"],
+        "rice cracker|rice ball",
+        " rice cracker | |rice ball ",
+        '["rice cracker", "rice ball"]',
+    ],
+)
+def test_names_of_other_things(tmp_path, others):
+    row = {"question": "What is it?", "answer": "rice", "metric": "contains", "others": others}
+    files = [write_lines(tmp_path / "n.jsonl", [row])]
+    files += [] if isinstance(others, list) else [write_tsv(tmp_path / "n.tsv", [row])]
+    for path in files:
+        (found,) = open_table(path)
+        (item,) = found.items
+        assert (found.faults, item.answers, item.others) == ((), ("rice",), ("rice cracker", "rice ball"))
+        worths = [
+            score(found, item, text)[1] for text in ("It is rice.", "a rice cracker", "Rice balls", "rice pudding")
+        ]
+        assert worths == [1, 0, 0, 1]
+
+
+def test_names_of_other_things_are_for_one_metric(tmp_path):
+    row = {"question": "What is it?", "answer": "rice", "others": "rice cracker"}
+    path = write_lines(tmp_path / "n.jsonl", [row, {**row, "others": None}, {**row, "others": 3}])
+    assert [item.others for item in open_table(path)[0].items] == [(), (), ()]
+    (found,) = open_table(path, metric="contains")
+    assert [item.others for item in found.items] == [("rice cracker",), ()]
+    assert found.faults == ("n.jsonl:3: others is 3: a list is needed",)
+
+
 def test_a_metric_for_all_rows(tmp_path):
     rows = [{"question": "a?", "answer": "['x', 'y']"}, {"question": "b?", "answer": "z", "metric": "exact"}]
     (found,) = open_table(write_lines(tmp_path / "v.jsonl", rows), metric="vqa")
@@ -221,6 +254,11 @@ def test_a_metric_for_all_rows(tmp_path):
         ({"question": "a", "answers": [{"answer": "x"}]}, "answers is {'answer': 'x'}: a text is needed"),
         ({"question": "a", "choices": ["b", "a"], "answer": "a"}, "as a letter and as a text of different choices"),
         ({"question": "a", "answer": "x", "tags": 3}, "tags is 3"),
+        (
+            {"question": "a", "answer": "x", "metric": "contains", "others": [["y"]]},
+            "others is ['y']: a text is needed",
+        ),
+        ({"question": "a", "answer": "x", "metric": "contains", "others": "[y"}, "others is '[y': a list is needed"),
         (7, "the record is 7"),
     ],
 )

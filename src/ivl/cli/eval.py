@@ -9,7 +9,7 @@ from ivl.cli.terminal import note, show, status
 
 EPILOG = """\b
 Examples:
-  ivl eval food                                        the foods in the package, the model in the package
+  ivl eval food:styles --limit 60                      the foods in the package, the model in the package
   ivl eval food general --adapter food=runs/food/adapter --limit 200
   ivl eval foodieqa path/to/FoodieQA -m OpenGVLab/InternVL2-2B --language zh
   ivl eval foodieqa path/to/FoodieQA --task sivqa --scoring likelihood
@@ -19,16 +19,19 @@ Examples:
 \b
 A set is one of:
   food, general        the package's own: what was taught, and what may be forgotten
+  food:styles          food in new styles only, or food:dishes, new dishes only
+  general:counting     or kind, colour, position, ocr, grounding, refusal
   easy-vqa             of the Python package easy-vqa
   foodieqa FOLDER      FoodieQA as its authors publish it, or a folder of the same layout
-  FILE.tsv or .jsonl   your own: index, image, question, A, B, C, D, answer"""
+  FILE.tsv or .jsonl   your own: index, image_path, question, A, B, C, D, answer"""
 METRICS = ("choice", "exact", "vqa", "anls", "relaxed", "cider", "iou", "contains")
 SETTINGS = ("limit", "scoring", "max_tiles", "batch", "seed", "device", "dtype", "session_len")
 MODEL = "[NAME=]FOLDER or hub id; several are compared. [default: zoo, the small model in the package]"
-ADAPTER = "A LoRA adapter beside the model, compared with it; of several models NAME@MODEL=FOLDER."
+ADAPTER = "A LoRA adapter to compare with its model, or several; where there are several models, NAME@MODEL=FOLDER."
 TILES = "Tiles a picture is cut into at most. [default: the model's own limit]"
-SCORING = "How a choice is read: the letter in a free answer, or the letter that the model finds most likely."
-TASK = "Only this part: sivqa, mivqa or textqa of FoodieQA; those and naming of food; an ability of general."
+SCORING = "How a choice is read: the letter in a free answer [default], or that which the model finds most likely."
+TASK = "Only sivqa (one picture), mivqa (four) or textqa (none), naming of food, or a word of general; or several."
+LIMIT = "Items of each set, spread over it, the same for all models. [default: all]"
 COUNT = click.IntRange(min=1)
 
 
@@ -36,10 +39,10 @@ COUNT = click.IntRange(min=1)
 @click.argument("sets", nargs=-1, required=True, metavar="SET...")
 @click.option("-m", "--model", "models", multiple=True, help=MODEL)
 @click.option("-a", "--adapter", "adapters", multiple=True, metavar="NAME=FOLDER", help=ADAPTER)
-@click.option("--limit", type=COUNT, help="Items of each set, spread over it, the same for all models.")
+@click.option("--limit", type=COUNT, help=LIMIT)
 @click.option("--scoring", type=click.Choice(("generate", "likelihood")), default="generate", help=SCORING)
 @click.option(
-    "--language", "languages", multiple=True, type=click.Choice(("zh", "en")), help="Only this one. May be given twice."
+    "--language", "languages", multiple=True, type=click.Choice(("zh", "en")), help="Only this one. [default: both]"
 )
 @click.option("--task", "tasks", multiple=True, help=TASK)
 @click.option("--metric", type=click.Choice(METRICS), help="How a file's answers are scored. [default: by its columns]")

@@ -118,7 +118,7 @@ class _Bars:
 
 
 def _failed(progress: "Progress") -> str:
-    return f", {progress.num_failed:,} could not be asked" if progress.num_failed else ""
+    return f", {progress.num_failed:,} could not be answered" if progress.num_failed else ""
 
 
 def _plain(text: str) -> str:

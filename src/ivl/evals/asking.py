@@ -4,8 +4,8 @@ In: jobs, taken as there is room for them. Out: what was said, as it is finished
 scores.
 
 A thread for each question in flight prepares it and waits for its answer. Of those that prepare pictures there are only
-as many as cores, so that no more pictures are in memory than are being cut or answered. A question that cannot be asked
-is an answer without a finish reason, and its neighbours do not notice.
+as many as cores, so that no more pictures are in memory than are being cut or answered. A question that fails, by its
+own fault or in the engine, is told with the reason, and its neighbours do not notice.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ class Said(Generic[Label]):
     response: Response | None = None
     """The whole answer; None: there is none."""
     reason: str = ""
-    """Why the question could not be asked."""
-    failure: EngineError | None = None
-    """What failed in the engine, on this question or as a whole."""
+    """Why there is no answer: a picture that cannot be read, a prompt that is too long, a failure in the engine."""
 
 
 class _Flight(Generic[Label]):
@@ -70,10 +68,8 @@ class _Flight(Generic[Label]):
                 pieces = list(stream)
             finally:
                 self._end(stream)
-        except InputError as error:
+        except (InputError, EngineError) as error:
             return Said(label=job.label, reason=str(error))
-        except EngineError as error:
-            return Said(label=job.label, failure=error)
         if not pieces or pieces[-1].finish_reason is None:  # closed from outside
             assert self._is_over, "an answer has no end"
             return None
@@ -109,7 +105,7 @@ def ask_all(pipe: Answering, jobs: Iterator[Job[Label]], batch: int) -> Generato
     """What comes of each job, as it is finished; `batch` of them run in the engine at once.
 
     Raises, and ends all others, what is neither the question's fault nor the engine's: SettingsError, AdapterError.
-    Closing the iterator ends all too.
+    Closing the iterator ends all too. Whether an engine that failed still answers others, its `failure` says.
     """
     num_preparing = choose_threads()
     # Enough behind those that run that the next ones are ready when a place is free.

@@ -31,7 +31,7 @@ class Item:
     images: tuple[ImageSource, ...] = ()
     choices: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
-    """For `contains`: longer names of other things in the set that hold one of the answers ("rice ball" for "rice")."""
+    """For `contains`: longer names of other things that hold one of the answers ("rice ball" for "rice")."""
     tags: tuple[tuple[str, str], ...] = ()
     """Slices that the item is counted in, such as ("style", "openmoji")."""
 
@@ -93,7 +93,7 @@ class Prediction:
     """From 0 to 1 (`cider`: from 0 to 10, of the item alone)."""
     num_tokens: int = 0
     finish_reason: str = ""
-    """"" when the item could not be asked: `text` then says why, and it counts as wrong."""
+    """"" when there is no answer: `text` then says why, and it counts as wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ class SetResult:
     num_unparsed: int
     """Under the best prompt."""
     num_failed: int
-    """Items that could not be asked, under the best prompt."""
+    """Items that could not be answered, under the best prompt."""
     mean_tokens: float
     """Length of an answer under the best prompt."""
     slices: tuple[tuple[str, str, Score], ...] = ()

@@ -22,11 +22,12 @@ from ivl.evals.item import EvalSet, Item, Metric
 from ivl.evals.names import longer_names
 from ivl.evals.table_files import Wording, read_rows
 
+FOOD_PARTS = ("styles", "dishes")
+"""What is new in them: the art's style, or the dish."""
 NAMING = "naming"
 ABILITIES = ("kind", "counting", "colour", "position", "ocr", "grounding", "refusal")
 """Those of the package's set; another one in the file is a set too."""
 
-_PARTS: Mapping[str, str] = {"test_styles": "food-styles", "test_dishes": "food-dishes"}
 _QUESTIONS: Mapping[Language, tuple[str, ...]] = {
     "zh": ("这是什么菜？", "图中的食物叫什么名字？", "图片里是什么食物？"),
     "en": ("What dish is this?", "What is the food in the picture called?", "Which food does the picture show?"),
@@ -58,22 +59,27 @@ class _Slices:
 
 
 def food_sets(
-    folder: Path, *, tasks: Collection[str] | None = None, languages: Collection[Language] | None = None
+    folder: Path,
+    parts: Collection[str] = FOOD_PARTS,
+    *,
+    tasks: Collection[str] | None = None,
+    languages: Collection[Language] | None = None,
 ) -> tuple[EvalSet, ...]:
-    """The food set's questions and names, for each part that is there.
+    """The food set's questions and names, for each of the parts that is there.
 
     tasks: of sivqa, mivqa, textqa and naming. Raises DataError where there is nothing that is wanted.
     """
     sets: list[EvalSet] = []
-    for part, name in _PARTS.items():
-        if not (folder / part).is_dir():
+    for part in parts:
+        place, name = folder / f"test_{part}", f"food-{part}"
+        if not place.is_dir():
             continue
-        there = find_foodieqa(folder / part, name).files
+        there = find_foodieqa(place, name).files
         asked = [task for task in there if tasks is None or task in tasks]
         if asked:
-            sets += open_foodieqa(folder / part, name=name, tasks=asked, languages=languages)
+            sets += open_foodieqa(place, name=name, tasks=asked, languages=languages)
         if "sivqa" in there and (tasks is None or NAMING in tasks):
-            sets += naming_sets(folder / part, name, languages)
+            sets += naming_sets(place, name, languages)
     if not sets:
         raise DataError(f"the food set in {shown(str(folder))} holds nothing that is wanted: is it built?")
     return tuple(sets)
@@ -149,9 +155,11 @@ def general_sets(
     return tuple(sets)
 
 
-def own_foods(tasks: Collection[str] | None, languages: Collection[Language] | None) -> tuple[EvalSet, ...]:
+def own_foods(
+    tasks: Collection[str] | None, languages: Collection[Language] | None, parts: Collection[str] = FOOD_PARTS
+) -> tuple[EvalSet, ...]:
     """`food_sets` of the package."""
-    return food_sets(zoo.foods_folder(), tasks=tasks, languages=languages)
+    return food_sets(zoo.foods_folder(), parts, tasks=tasks, languages=languages)
 
 
 def own_general(tasks: Collection[str] | None, languages: Collection[str] | None) -> tuple[EvalSet, ...]:
@@ -215,29 +223,16 @@ def _naming_items(dishes: Sequence[_Dish], language: Language, known: _Names) ->
         *(dish.names for dish in dishes),
         *(names for (_, spoken), names in known.items() if spoken == language),
     ]
-    accepted = {names: _with_plurals(names) if language == "en" else names for names in everything}
-    others = longer_names(accepted.values())
+    others = longer_names(everything)
     return tuple(
         Item(
             item_id=str(number),
             where=dish.where,
             question=questions[number % len(questions)],
-            answers=accepted[dish.names],
-            others=others[accepted[dish.names]],
+            answers=dish.names,
+            others=others[dish.names],
             images=(dish.image,),
             tags=dish.tags,
         )
         for number, dish in enumerate(dishes)
     )
-
-
-def _with_plurals(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names, and each of them in the plural: "dumplings" is right for "dumpling"."""
-    plurals = [_plural(name) for name in names if name[-1].isalpha()]
-    return tuple(dict.fromkeys([*names, *plurals]))
-
-
-def _plural(name: str) -> str:
-    if name.endswith("y") and name[-2:-1] not in "aeiou":
-        return f"{name[:-1]}ies"
-    return name + ("es" if name.endswith(("s", "sh", "ch", "x", "z")) else "s")

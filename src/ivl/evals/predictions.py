@@ -41,7 +41,7 @@ class Answer:
     text: str
     num_tokens: int
     finish_reason: str
-    """"" when the item could not be asked: `text` then says why."""
+    """"" when there is no answer: `text` then says why."""
 
     @property
     def key(self) -> Key:
@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def is_failed(self) -> bool:
-        """Whether the item could not be asked."""
+        """Whether the item could not be answered."""
         return not self.finish_reason
 
 

@@ -201,7 +201,7 @@ def _answer(name: str, said: Prediction, eval_set: EvalSet, number: int) -> str:
 def _state(said: Prediction, eval_set: EvalSet) -> tuple[str, str]:
     """How one answer's badge looks, and its word."""
     if not said.finish_reason:
-        return "failed", "could not be asked"
+        return "failed", "could not be answered"
     if said.parsed is None:
         return "unparsed", "not readable"
     right = is_right(eval_set.metric, said)

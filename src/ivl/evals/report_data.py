@@ -27,7 +27,7 @@ class Difference:
     set_name: str
     """Empty: all sets together, each item counting once."""
     lengths: AnswerLengths | None
-    """None where no item could be asked of both."""
+    """None where no item was answered by both."""
     score: Score
     """`mean` above 0: the other subject is better; its interval is of the paired difference."""
 
@@ -72,6 +72,22 @@ def is_right(metric: Metric, prediction: Prediction) -> bool | None:
     return None if metric == "cider" else prediction.score >= RIGHT
 
 
+def failures(report: Report, eval_set: EvalSet) -> list[str]:
+    """The items of a set that a subject could not answer under its best prompt: where each is, why, and who."""
+    columns = {each.name: report.results.result(eval_set.name, each.name) for each in report.results.subjects}
+    lines: list[str] = []
+    for idx, item in enumerate(eval_set.items):
+        reasons: dict[str, list[str]] = {}
+        for name, result in columns.items():
+            prediction = best_predictions(result)[idx]
+            if not prediction.finish_reason:
+                reasons.setdefault(prediction.text, []).append(name)
+        if reasons:
+            told = [f"{reason} ({', '.join(names)})" for reason, names in reasons.items()]
+            lines.append(f"{item.where}: {'; '.join(told)}")
+    return lines
+
+
 def manner_of(eval_set: EvalSet, result: SetResult) -> Manner | None:
     """How the answers were put; None for letters and boxes, whose form is asked for, and where nothing was said."""
     said = [each for each in best_predictions(result) if each.finish_reason]
@@ -99,7 +115,7 @@ def as_data(report: Report) -> dict[str, Any]:
 
 
 def _difference(results: EvalResults, first: str, other: str, sets: list[str], name: str) -> Difference | None:
-    """None where no item could be asked of either."""
+    """None where no item was answered by either."""
     try:
         score = paired(results, first, other, sets)
     except SettingsError:
@@ -124,6 +140,7 @@ def _set_data(report: Report, eval_set: EvalSet) -> dict[str, Any]:
         "chance": chance(eval_set),
         "num_faults": len(eval_set.faults),
         "faults": list(eval_set.faults),
+        "failures": failures(report, eval_set),
         "results": [_result_data(eval_set, results.result(eval_set.name, each.name)) for each in results.subjects],
     }
 

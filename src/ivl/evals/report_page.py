@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 
 from ivl.evals.item import EvalSet, Metric, Score, SetResult
 from ivl.evals.report_cards import VERDICTS, Case, PictureBudget, choose, make_cases, render_case
-from ivl.evals.report_data import Difference, Report, chance, manner_of
+from ivl.evals.report_data import Difference, Report, chance, failures, manner_of
 from ivl.evals.report_style import STYLE
 from ivl.evals.report_words import (
+    HOW_SURE,
     METRIC_WORDS,
     counted,
     difference_text,
@@ -101,7 +102,7 @@ def _scores(report: Report) -> str:
         rows.append([_set_name(number, eval_set), *cells])
     note = (
         '<p class="quiet under">Under each score is its 95% interval, drawn above it. A dashed line is chance. '
-        "Answers that could not be read, and items that could not be asked, count as wrong.</p>"
+        f"{HOW_SURE}</p>"
     )
     return _table(["set", *_subject_titles(report)], rows) + note
 
@@ -119,7 +120,7 @@ def _subject_titles(report: Report) -> list[str]:
 def _score_cell(eval_set: EvalSet, result: SetResult) -> str:
     metric, score = eval_set.metric, result.scores[result.best_prompt]
     scale = 1.0 if metric != "cider" else max(1.0, *(each.high for each in result.scores))
-    counts = ((result.num_unparsed, "answer", "not readable"), (result.num_failed, "item", "not asked"))
+    counts = ((result.num_unparsed, "answer", "not readable"), (result.num_failed, "item", "not answered"))
     flags = [f'<small class="flag">{counted(num, noun)} {words}</small>' for num, noun, words in counts if num]
     n = "" if score.n == len(eval_set.items) else f"<small>n = {score.n:,}</small>"
     return (
@@ -176,7 +177,8 @@ def _set(report: Report, number: int, eval_set: EvalSet, pictures: PictureBudget
     return (
         f'<section id="set-{number}"><h2>{inert(eval_set.title, 200)} <small>{inert(eval_set.name, 120)}</small></h2>'
         f"{licence}{_mistakes(report, eval_set, cases, pictures)}{_slices(report, eval_set)}"
-        f"{_prompts(report, eval_set)}{_faults(eval_set)}</section>"
+        f"{_prompts(report, eval_set)}{_list(failures(report, eval_set), 'item', 'could not be answered')}"
+        f"{_list(eval_set.faults, 'record', 'of this set cannot be asked')}</section>"
     )
 
 
@@ -249,15 +251,16 @@ def _prompts(report: Report, eval_set: EvalSet) -> str:
     return _folded(title, _table(["", *_subject_titles(report)], rows, "plain"))
 
 
-def _faults(eval_set: EvalSet) -> str:
-    if not eval_set.faults:
+def _list(lines: Sequence[str], noun: str, about: str) -> str:
+    """3 records cannot be asked: folded, a line for each, up to a number of them; nothing where there are none."""
+    if not lines:
         return ""
-    lines = "".join(f"<li>{inert(line, 300)}</li>" for line in eval_set.faults[:MOST_FAULTS])
-    rest = len(eval_set.faults) - MOST_FAULTS
+    rows = "".join(f"<li>{inert(line, 300)}</li>" for line in lines[:MOST_FAULTS])
+    rest = len(lines) - MOST_FAULTS
     more = f"<li>and {rest:,} more</li>" if rest > 0 else ""
-    title = f"{counted(len(eval_set.faults), 'record')} of this set cannot be asked"
+    title = f"{counted(len(lines), noun)} {about}"
     return (
-        f'<details class="faults"><summary><span class="flag">{title}</span></summary><ul>{lines}{more}</ul></details>'
+        f'<details class="faults"><summary><span class="flag">{title}</span></summary><ul>{rows}{more}</ul></details>'
     )
 
 

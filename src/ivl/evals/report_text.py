@@ -7,8 +7,9 @@ import unicodedata
 from collections.abc import Sequence
 
 from ivl.evals.item import EvalSet, Metric, Score, SetResult
-from ivl.evals.report_data import Report, chance, manner_of
+from ivl.evals.report_data import Report, chance, failures, manner_of
 from ivl.evals.report_words import (
+    HOW_SURE,
     METRIC_WORDS,
     clean,
     counted,
@@ -32,8 +33,8 @@ def markdown(report: Report) -> str:
     titles = ("set", "metric", "n", *names)
     parts = ["# Evaluation", _table(titles, [_score_row(report, each) for each in results.sets])]
     parts.append(
-        "In brackets: the 95% interval. Answers that could not be read, and items that could not be asked, count as "
-        f"wrong. Scored by {'the likelihood of the letters' if results.scoring == 'likelihood' else 'free answers'}."
+        f"In brackets: the 95% interval. {HOW_SURE} "
+        f"Scored by {'the likelihood of the letters' if results.scoring == 'likelihood' else 'free answers'}."
     )
     if report.differences:
         rows = [_difference_row(report, each.name, in_table(each.name), each.metric) for each in results.sets]
@@ -80,14 +81,14 @@ def _plain_row(report: Report, eval_set: EvalSet) -> _Row:
 def _counted_wrong(result: SetResult) -> str:
     """What counts as wrong without having been a wrong answer."""
     notes = [f"{counted(result.num_unparsed, 'answer')} could not be read"] if result.num_unparsed else []
-    notes += [f"{counted(result.num_failed, 'item')} could not be asked"] if result.num_failed else []
+    notes += [f"{counted(result.num_failed, 'item')} could not be answered"] if result.num_failed else []
     return clean(f"{result.subject} on {result.set_name}: {', '.join(notes)}; counted as wrong") if notes else ""
 
 
 def _score_cell(eval_set: EvalSet, result: SetResult) -> str:
     score = result.scores[result.best_prompt]
     notes = [f"{result.num_unparsed:,} not readable"] if result.num_unparsed else []
-    notes += [f"{result.num_failed:,} not asked"] if result.num_failed else []
+    notes += [f"{result.num_failed:,} not answered"] if result.num_failed else []
     return _with_interval(eval_set.metric, score) + (f", {', '.join(notes)}" if notes else "")
 
 
@@ -125,12 +126,18 @@ def _set_parts(report: Report, eval_set: EvalSet, names: _Row) -> list[str]:
     rows.append(("time", *(duration(each.seconds) for each in results)))
     rows += _slice_rows(eval_set, results)
     parts.append(_table(("", *names), rows))
-    if eval_set.faults:
-        lines = "\n".join(f"- {in_table(line, 300)}" for line in eval_set.faults[:MOST_FAULTS])
-        rest = len(eval_set.faults) - MOST_FAULTS
-        more = f"\n- and {rest:,} more" if rest > 0 else ""
-        parts.append(f"{counted(len(eval_set.faults), 'record')} cannot be asked:\n\n{lines}{more}")
+    parts += _list(failures(report, eval_set), "item", "could not be answered")
+    parts += _list(eval_set.faults, "record", "cannot be asked")
     return parts
+
+
+def _list(lines: Sequence[str], noun: str, about: str) -> list[str]:
+    """3 records cannot be asked: a line for each, up to a number of them; nothing where there are none."""
+    if not lines:
+        return []
+    rest = len(lines) - MOST_FAULTS
+    shown = [*(in_table(line, 300) for line in lines[:MOST_FAULTS]), *([f"and {rest:,} more"] if rest > 0 else [])]
+    return ["\n".join([f"{counted(len(lines), noun)} {about}:", "", *(f"- {line}" for line in shown)])]
 
 
 def _slice_rows(eval_set: EvalSet, results: Sequence[SetResult]) -> list[_Row]:

@@ -10,6 +10,11 @@ from html import escape
 from ivl.evals.item import Metric, Score
 from ivl.evals.style import Manner
 
+HOW_SURE = (
+    "For the intervals, questions about the same picture are drawn together, because they are alike. Answers that "
+    "could not be read, and items that could not be answered, count as wrong."
+)
+"""What a report says of its intervals and of what counts."""
 LONGEST_TEXT = 1500
 """Characters of a question or an answer that are shown."""
 # Control characters that HTML cannot hold, those that turn the direction of text, and halves of surrogate pairs.

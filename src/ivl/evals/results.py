@@ -1,18 +1,19 @@
 """Answers of one subject to one set -> scores with intervals: of each prompt, of the best one, of its slices.
 
 In: a set and what was said to its items. Out: a `SetResult`. Knows no files, no pipeline; arithmetic is `scoring`'s and
-`intervals`'.
+`intervals`'. Items with the same pictures are drawn together (`clusters`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
+from ivl.evals.clusters import cluster_of
 from ivl.evals.intervals import mean_interval
 from ivl.evals.item import EvalSet, Item, Prediction, Score, SetResult
 from ivl.evals.predictions import Answer
-from ivl.evals.scoring import rescore, score
+from ivl.evals.scoring import HIGHEST, rescore, score
 
 
 def set_result(
@@ -23,7 +24,9 @@ def set_result(
     The best prompt is the first of the highest mean.
     """
     predictions = tuple(_predictions(eval_set, whole_set, row) for row in answers)
-    scores = tuple(_mean(row) for row in predictions)
+    clusters = [cluster_of(item) for item in eval_set.items]
+    highest = HIGHEST[eval_set.metric]
+    scores = tuple(_mean(row, clusters, highest) for row in predictions)
     best = max(range(len(scores)), key=lambda prompt: scores[prompt].mean)
     asked = [each for each in predictions[best] if each.finish_reason]
     return SetResult(
@@ -35,7 +38,7 @@ def set_result(
         num_unparsed=sum(each.parsed is None for each in asked),
         num_failed=len(predictions[best]) - len(asked),
         mean_tokens=sum(each.num_tokens for each in asked) / len(asked) if asked else 0.0,
-        slices=_slices(eval_set.items, predictions[best]),
+        slices=_slices(eval_set.items, predictions[best], clusters, highest),
         seconds=seconds,
     )
 
@@ -60,14 +63,20 @@ def _prediction(eval_set: EvalSet, item: Item, answer: Answer) -> Prediction:
     )
 
 
-def _mean(predictions: Sequence[Prediction]) -> Score:
-    return mean_interval([each.score for each in predictions])
+def _mean(predictions: Sequence[Prediction], clusters: Sequence[Hashable], highest: float) -> Score:
+    return mean_interval([each.score for each in predictions], clusters, high=highest)
 
 
-def _slices(items: Sequence[Item], predictions: Sequence[Prediction]) -> tuple[tuple[str, str, Score], ...]:
-    """Of each tag and value, in the order of their first items."""
-    groups: dict[tuple[str, str], list[Prediction]] = {}
-    for item, prediction in zip(items, predictions, strict=True):
-        for tag in item.tags:
-            groups.setdefault(tag, []).append(prediction)
-    return tuple((tag, value, _mean(group)) for (tag, value), group in groups.items())
+def _slices(
+    items: Sequence[Item], predictions: Sequence[Prediction], clusters: Sequence[Hashable], highest: float
+) -> tuple[tuple[str, str, Score], ...]:
+    """Of each value of each tag, in the order of their first items."""
+    groups: dict[str, dict[str, list[int]]] = {}
+    for idx, item in enumerate(items):
+        for tag, value in item.tags:
+            groups.setdefault(tag, {}).setdefault(value, []).append(idx)
+    return tuple(
+        (tag, value, _mean([predictions[idx] for idx in group], [clusters[idx] for idx in group], highest))
+        for tag, values in groups.items()
+        for value, group in values.items()
+    )

@@ -31,6 +31,8 @@ from ivl.types import GenerationConfig
 
 PREDICTIONS = "predictions"
 """The folder of all answers, in the folder of a run: `predictions/SUBJECT/SET.jsonl`."""
+MOST_IN_VAIN = 20
+"""Items of a subject, the first ones, that may all fail before the run stops: then the fault is not theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ class Progress:
     """Answers of this subject to this set, those of an earlier run included; an item counts once for each prompt."""
     total: int = 0
     num_failed: int = 0
-    """Of those done, how many could not be asked."""
+    """Of those done, how many could not be answered."""
     all_done: int = 0
     """Answers of the whole run."""
     all_total: int = 0
@@ -116,10 +118,22 @@ class _Run:
         self._total = sum(table.plan.num_questions for table in tables)
         self._done = self._reused = sum(table.num_reused for table in tables)
 
-    def keep(self, table: _Table, answer: Answer) -> None:
+    def keep(self, question: _Question, answer: Answer) -> None:
+        """Raises EngineError where all that a subject was asked so far failed."""
+        table = question.table
         table.keep(answer)
         self._done += 1
         self.tell(table)
+        if answer.is_failed and self._is_in_vain(table.subject):
+            raise EngineError(
+                f"{table.subject.name} could answer none of its first {MOST_IN_VAIN} items; the last, "
+                f"{question.item.where}: {answer.text}"
+            )
+
+    def _is_in_vain(self, subject: Subject) -> bool:
+        own = [table for table in self.tables if table.subject == subject]
+        num_items = sum(table.num_failed / table.plan.eval_set.num_prompts for table in own)
+        return num_items >= MOST_IN_VAIN and all(table.num_failed == table.num_done for table in own)
 
     def tell(self, table: _Table) -> None:
         self._told(
@@ -160,8 +174,10 @@ def evaluate(
     """Ask every item of every set of every subject, greedily, and score the answers.
 
     What `out` holds of an earlier run is not asked again, as far as subject, settings and question are the same. An
-    item that cannot be asked counts as wrong and disturbs no other. Raises SettingsError for subjects, sets or a folder
-    that do not go, EngineError when a model fails; what was answered until then, or until Ctrl-C, is kept in `out`.
+    item that cannot be answered, by its own fault or because the engine fails on it, counts as wrong, disturbs no
+    other, and is asked again next time. Raises SettingsError for subjects, sets or a folder that do not go, EngineError
+    when an engine fails as a whole, or a subject can answer none of its first items (MOST_IN_VAIN); what was answered
+    until then, or until Ctrl-C, is kept in `out`.
     """
     told = on_progress or _tell_nobody
     check_names(subjects)
@@ -215,7 +231,7 @@ def _ask_all(run: _Run, settings: EvalSettings, out: Path, opener: Opener) -> di
             places |= dict.fromkeys((subject.name for subject, _ in opened.subjects), placed(opened.pipe))
             with closing(ask_all(opened.pipe, _jobs(run, opened), batch_size(settings))) as all_said:
                 for said in all_said:
-                    _keep(run, said, out)
+                    _keep(run, said, opened.pipe, out)
     return places
 
 
@@ -233,7 +249,7 @@ def _jobs(run: _Run, opened: Opened) -> Iterator[Job[_Question]]:
                 try:
                     asked = table.plan.eval_set.ask(item, key[1])
                 except InputError as error:
-                    run.keep(table, question.answer(str(error)))
+                    run.keep(question, question.answer(str(error)))
                     continue
                 config = _config(table.plan, item, asked, opened.pipe)
                 yield Job(label=question, messages=asked.messages, gen_config=config, adapter=adapter)
@@ -245,18 +261,17 @@ def _config(plan: Plan, item: Item, asked: Asked, pipe: Answering) -> Generation
     return GenerationConfig(max_new_tokens=asked.max_new_tokens, do_sample=False)
 
 
-def _keep(run: _Run, said: Said[_Question], out: Path) -> None:
-    question = said.label
-    if said.failure is not None:
+def _keep(run: _Run, said: Said[_Question], pipe: Answering, out: Path) -> None:
+    question, response = said.label, said.response
+    if response is not None:
+        answer = question.answer(response.text, response.generate_token_len, response.finish_reason or "abort")
+        run.keep(question, answer)
+    elif (failure := pipe.engine.failure) is not None:  # then it failed on no question, and will on all that are left
         raise EngineError(
-            f"{question.item.where}: {said.failure}; what was answered is kept in {out}: run the same again to go on"
-        ) from said.failure
-    if said.response is None:
-        run.keep(question.table, question.answer(said.reason))
-        return
-    response = said.response
-    answer = question.answer(response.text, response.generate_token_len, response.finish_reason or "abort")
-    run.keep(question.table, answer)
+            f"{question.item.where}: {failure}; what was answered is kept in {out}: run the same again to go on"
+        ) from failure
+    else:
+        run.keep(question, question.answer(said.reason))
 
 
 def _result(table: _Table) -> SetResult:

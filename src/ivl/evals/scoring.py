@@ -7,6 +7,7 @@ file and no prompt. An answer that cannot be read is worth 0 and counted; nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 from ivl.errors import DataError, shown
 from ivl.evals import boxes, captions, letters, texts
@@ -14,6 +15,8 @@ from ivl.evals.item import EvalSet, Item, Metric, Prediction
 from ivl.evals.names import score_name
 
 Parsed = tuple[str | None, float]
+HIGHEST: dict[Metric, float] = {metric: 10.0 if metric == "cider" else 1.0 for metric in get_args(Metric)}
+"""What an answer can be worth at most, by its set's metric."""
 
 
 def score(eval_set: EvalSet, item: Item, text: str) -> Parsed:
@@ -33,7 +36,7 @@ def rescore(eval_set: EvalSet, predictions: Sequence[Prediction]) -> list[float]
     """The scores of all of one prompt's predictions, in their order: for `cider` computed now, else as they are.
 
     How rare words are is taken from the references of the whole set, also where only some of its items were asked.
-    A prediction without `parsed` (nothing said, or not asked) has 0. Raises ValueError for an item that is not in the
+    A prediction without `parsed` (nothing said, or no answer) has 0. Raises ValueError for an item that is not in the
     set.
     """
     if eval_set.metric != "cider":

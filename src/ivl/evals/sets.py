@@ -1,11 +1,12 @@
 """Sets of questions by the words of a command line.
 
-In: "food", "general", "easy-vqa", "foodieqa FOLDER" (two words), a folder in FoodieQA's layout, or a file of
-questions. Out: `EvalSet`s, each with a name of its own. Knows no model and no command line.
+In: "food", "general", a part of one of these ("food:styles"), "easy-vqa", "foodieqa FOLDER" (two words), a folder in
+FoodieQA's layout, or a file of questions. Out: `EvalSet`s, each with a name of its own. Knows no model and no command
+line.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,16 +15,19 @@ from ivl.errors import DataError, nearest, shown
 from ivl.evals.easy_vqa import open_easy_vqa
 from ivl.evals.foodieqa import LANGUAGES, is_foodieqa, open_foodieqa
 from ivl.evals.item import EvalSet
-from ivl.evals.own import ABILITIES, NAMING, own_foods, own_general
+from ivl.evals.own import ABILITIES, FOOD_PARTS, NAMING, own_foods, own_general
 from ivl.evals.table_files import METRICS, SUFFIXES, open_table
 
 NAMES = ("food", "general", "easy-vqa", "foodieqa")
 """Words that are not paths; "foodieqa" needs a folder behind it."""
+PARTS: Mapping[str, tuple[str, ...]] = {"food": FOOD_PARTS, "general": ABILITIES}
+"""Of a name, the words that may stand behind it and a colon: "food:styles"."""
 T = TypeVar("T", bound=str)
 ALL_TASKS = (*TASKS, NAMING, *ABILITIES)
 
 _ALLOWED = (
-    "food, general, easy-vqa, foodieqa FOLDER, a folder with sivqa_tidy.json, or a file .tsv, .csv, .jsonl or .json"
+    "food (or food:styles, food:dishes), general (or general:counting and so on), easy-vqa, foodieqa FOLDER, a folder "
+    "with sivqa_tidy.json, or a file .tsv, .csv, .jsonl or .json"
 )
 
 
@@ -46,8 +50,8 @@ def open_sets(
     _check("task", tasks or (), ALL_TASKS)
     wanted = _Wanted(metric=metric, languages=_of(languages, LANGUAGES), tasks=_of(tasks, ALL_TASKS))
     sets: list[EvalSet] = []
-    for word, place in _pairs(words):
-        sets += _open(word, place, wanted)
+    for word in _read(words):
+        sets += _open(word, wanted)
     sets = [each for each in sets if languages is None or not each.language or each.language in languages]
     if not sets:
         raise DataError(f"no set to evaluate: name {_ALLOWED}")
@@ -60,7 +64,7 @@ class _Wanted:
     languages: tuple[Language, ...] | None
     tasks: tuple[str, ...] | None
 
-    def parts(self, known: Collection[str]) -> tuple[str, ...] | None:
+    def among(self, known: Collection[str]) -> tuple[str, ...] | None:
         """The tasks that a kind of set can have; None: all of them are wanted."""
         return None if self.tasks is None else tuple(task for task in self.tasks if task in known)
 
@@ -69,27 +73,42 @@ def _of(given: Collection[str] | None, known: Sequence[T]) -> tuple[T, ...] | No
     return None if given is None else tuple(each for each in known if each in given)
 
 
-def _pairs(words: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    """(what it is, where it lies): the word itself for names, "folder" or "file" for paths."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Word:
+    """What was named, one of NAMES or "file"."""
+
+    kind: str
+    path: Path = Path()
+    part: str | None = None
+    """One of PARTS; None: all of them."""
+
+
+def _read(words: Sequence[str]) -> Iterator[_Word]:
     rest = iter(words)
     for word in rest:
+        name, colon, part = word.partition(":")
         if word == "foodieqa":
             folder = next(rest, None)
             if folder is None:
                 raise DataError("foodieqa needs its folder behind it: foodieqa FOLDER, which holds sivqa_tidy.json")
-            yield word, Path(folder).expanduser()
+            yield _Word(kind=word, path=Path(folder).expanduser())
         elif word in NAMES:
-            yield word, Path()
+            yield _Word(kind=word)
+        elif colon and name in PARTS:
+            if part not in PARTS[name]:
+                allowed = ", ".join(f"{name}:{each}" for each in PARTS[name])
+                raise DataError(f"{name} has no part {shown(part)}: allowed are {allowed}, and {name} for all of them")
+            yield _Word(kind=name, part=part)
         else:
             yield _path(word)
 
 
-def _path(word: str) -> tuple[str, Path]:
+def _path(word: str) -> _Word:
     path = Path(word).expanduser()
     if path.is_dir():
-        return "foodieqa", path
+        return _Word(kind="foodieqa", path=path)
     if path.is_file() and path.suffix.lower() in SUFFIXES:
-        return "file", path
+        return _Word(kind="file", path=path)
     if path.is_file():
         raise DataError(f"{shown(word)} is no file of questions: one of {', '.join(SUFFIXES)} is needed")
     if path.suffix.lower() in SUFFIXES or "/" in word:
@@ -100,19 +119,21 @@ def _path(word: str) -> tuple[str, Path]:
     )
 
 
-def _open(word: str, place: Path, wanted: _Wanted) -> Sequence[EvalSet]:
-    if word == "easy-vqa":
+def _open(word: _Word, wanted: _Wanted) -> Sequence[EvalSet]:
+    if word.kind == "easy-vqa":
         return [open_easy_vqa()]
-    if word == "file":
-        return _open_file(place, wanted)
-    parts = wanted.parts({"foodieqa": TASKS, "food": (*TASKS, NAMING), "general": ABILITIES}[word])
-    if parts is not None and not parts:
+    if word.kind == "file":
+        return _open_file(word.path, wanted)
+    tasks = wanted.among({"foodieqa": TASKS, "food": (*TASKS, NAMING), "general": ABILITIES}[word.kind])
+    if word.kind == "general" and word.part is not None:
+        tasks = (word.part,) if tasks is None or word.part in tasks else ()
+    if tasks is not None and not tasks:
         return []
-    if word == "food":
-        return own_foods(parts, wanted.languages)
-    if word == "general":
-        return own_general(parts, wanted.languages)
-    return open_foodieqa(place, tasks=parts, languages=wanted.languages)
+    if word.kind == "food":
+        return own_foods(tasks, wanted.languages, FOOD_PARTS if word.part is None else (word.part,))
+    if word.kind == "general":
+        return own_general(tasks, wanted.languages)
+    return open_foodieqa(word.path, tasks=tasks, languages=wanted.languages)
 
 
 def _open_file(path: Path, wanted: _Wanted) -> Sequence[EvalSet]:

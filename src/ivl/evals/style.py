@@ -59,7 +59,7 @@ def is_sentence(text: str) -> bool:
 
 
 def manner(predictions: Sequence[Prediction]) -> Manner:
-    """The manner of all answers that were given; items that could not be asked are left out.
+    """The manner of all answers that were given; items without an answer are left out.
 
     For an interval of the style score, or of its change, hand `is_sentence` of each answer to `intervals`. Raises
     ValueError if no answer was given.

@@ -34,6 +34,8 @@ class Answering(Protocol):
     """As much of a pipeline as an evaluation needs."""
 
     processor: Any
+    engine: Any
+    """Its `failure` says why it answers nobody any more; None while it does."""
 
     def stream(self, prompt: Any, gen_config: GenerationConfig | None = None, *, adapter: str | None = None) -> Any:
         """Responses with what is new in each, and `close` to stop them."""

@@ -2,10 +2,11 @@
 
 In: a TSV or CSV whose columns are index, image (base64, or another row's index) or image_path, question, hint, A, B,
 C, D ..., answer, category, l2-category, split; or JSON Lines or a JSON list with these keys, or with {id, image or
-images, question, answer or answers, choices, metric, tags}. Out: an `EvalSet` for each metric that its rows are scored
-by. Opens no picture.
+images, question, answer or answers, choices, metric, others, tags}. Out: an `EvalSet` for each metric that its rows are
+scored by. Opens no picture.
 
-A row's metric is the one asked for, else its own `metric`, else `choice` where it has choices, else `exact`.
+A row's metric is the one asked for, else its own `metric`, else `choice` where it has choices, else `exact`. `others`
+is read for `contains`: names of other things that hold an answer, as a list or with "|" between them.
 Source of the prompts: VLMEvalKit, `vlmeval/dataset/image_mcq.py` and `image_vqa.py`; of `<image 1>` as the place of the
 first picture: MMMU, as split there.
 """
@@ -26,6 +27,7 @@ from ivl.evals.choices import (
     set_name,
     to_choices,
     to_letter,
+    to_list,
     to_tags,
     to_text,
     unique_id,
@@ -211,6 +213,7 @@ def _read_item(
         answers=answers,
         images=pictures,
         choices=choices,
+        others=_others(record) if scored_by == "contains" else (),
         tags=tuple({**tags, **dict(to_tags(record))}.items()),
     )
     check_item(scored_by, item)
@@ -236,7 +239,20 @@ def _answers(record: Record, metric: Metric) -> tuple[str, ...]:
         value = parse_list(value.strip()) or value
     if metric == "iou":
         return _boxes(value)
-    values = value if isinstance(value, list) else [value]
+    return _texts(value if isinstance(value, list) else [value], field)
+
+
+def _others(record: Record) -> tuple[str, ...]:
+    """Names of other things that hold one of the answers."""
+    value = record.get("others")
+    if value is None:
+        return ()
+    if isinstance(value, str) and value.lstrip()[:1] != "[":
+        value = value.split("|")
+    return tuple(name for name in _texts(to_list(value, "others"), "others") if name)
+
+
+def _texts(values: list[Any], field: str) -> tuple[str, ...]:
     for each in values:
         if isinstance(each, bool) or not isinstance(each, str | int | float):
             raise DataError(f"{field} is {'missing' if each is None else shown(each)}: a text is needed")
