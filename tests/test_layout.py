@@ -47,6 +47,7 @@ AT_HOME = {
     "fastapi": {"server"},
     "starlette": {"server"},
     "uvicorn": {"server"},
+    "pydantic": {"server"},
     "datasets": {"data"},
     "click": {"cli"},
     "tokenizers": {"processing"},

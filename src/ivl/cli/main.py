@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": "See the model in the package answer questions about pictures.",
     "tutorial": "Live the whole story: chat, fine-tune, chat again, measure; one page at the end.",
     "chat": "Ask a model about pictures: one question, or a conversation.",
+    "serve": "Serve a model and its adapters with OpenAI's API.",
     "train": "Fine-tune a model as a recipe says.",
     "data": "Check data sets, and make them of others.",
     "eval": "Measure models and adapters side by side on sets of questions.",

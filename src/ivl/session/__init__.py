@@ -1,6 +1,9 @@
 """Text in, text out: prompts become tokens, the engine continues them, tokens become text again."""
 
+from ivl.processing.fetch import FetchPolicy
+from ivl.processing.images import ImageLimits
+from ivl.session.answer import AnswerStream
 from ivl.session.pipeline import Pipeline, pipeline
 from ivl.session.session import Session
 
-__all__ = ["Pipeline", "Session", "pipeline"]
+__all__ = ["AnswerStream", "FetchPolicy", "ImageLimits", "Pipeline", "Session", "pipeline"]

@@ -43,7 +43,11 @@ def first_barred(sampling: SamplingParams) -> frozenset[int]:
 
 
 def make_request(
-    inputs: ModelInputs, sampling: SamplingParams, token_mask: TokenMask | None, adapter: str | None
+    inputs: ModelInputs,
+    sampling: SamplingParams,
+    token_mask: TokenMask | None,
+    adapter: str | None,
+    cache_salt: str = "",
 ) -> Request:
     """The engine's request for prepared inputs."""
     digests = [
@@ -57,6 +61,7 @@ def make_request(
         sampling=sampling,
         tile_digests=tuple(digests),
         adapter=adapter,
+        cache_salt=cache_salt,
         token_mask=token_mask,
     )
 

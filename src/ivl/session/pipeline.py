@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import torch
+from PIL.Image import Image
 
 from ivl.engine import EngineStats, EngineWorker
 from ivl.engine.stream import TokenStream
@@ -19,14 +22,16 @@ from ivl.model.adapter_io import read_adapter
 from ivl.model.config import InternVLConfig
 from ivl.model.config_io import load_config
 from ivl.processing import Processor
-from ivl.processing.images import load_image
+from ivl.processing.fetch import FetchPolicy
+from ivl.processing.images import ImageLimits, load_image
 from ivl.processing.messages import begun_text, to_messages
+from ivl.processing.segments import Segment
 from ivl.session.allowed import AllowedTokens
 from ivl.session.answer import AnswerStream, AnswerText, first_barred, gather, make_request, sampling_params
 from ivl.session.grammar import GrammarMask, Grammars
 from ivl.session.loading import find_folder, load_engine_core, must_merge
 from ivl.session.session import Session
-from ivl.types import EngineConfig, GenerationConfig, ImagePart, Message, Response
+from ivl.types import EngineConfig, GenerationConfig, ImagePart, Message, ModelInputs, Part, Response
 
 # Prompts of a list that are under way, for each that the engine runs at once; the rest take no memory yet.
 _AHEAD = 2
@@ -99,10 +104,16 @@ class Pipeline:
         return answers
 
     def stream(
-        self, prompt: Any, gen_config: GenerationConfig | None = None, *, adapter: str | None = None
+        self,
+        prompt: Any,
+        gen_config: GenerationConfig | None = None,
+        *,
+        adapter: str | None = None,
+        cache_salt: str = "",
     ) -> AnswerStream:
         """The answer to one prompt in pieces, each with the new text; the last carries the finish reason.
 
+        cache_salt: what one prompt leaves in the caches is found again only by prompts of the same salt.
         Raises PromptError, ImageError, ContextLengthError, SettingsError and EngineError.
         """
         gen_config = gen_config or GenerationConfig()
@@ -110,18 +121,25 @@ class Pipeline:
         mask = self._token_mask(gen_config)
         # Told the length, the processor refuses a prompt that cannot fit before it cuts a single tile.
         inputs = self.processor(messages, max_length=self._longest_prompt, as_prompt=True)
-        goes_on = bool(begun_text(messages))
-        answers: list[tuple[TokenStream, AnswerText]] = []
-        try:
-            for index in range(gen_config.n):
-                sampling = sampling_params(gen_config, self.processor, index)
-                request = make_request(inputs, sampling, mask and mask.copy(), adapter or self.adapter)
-                text = AnswerText(self.processor.tokenizer, gen_config, len(inputs.input_ids), index, goes_on)
-                answers.append((self.engine.generate(request), text))
-        except BaseException:
-            AnswerStream(answers).close()
-            raise
-        return AnswerStream(answers)
+        return self._start(inputs, gen_config, mask, adapter, cache_salt, goes_on=bool(begun_text(messages)))
+
+    def complete(
+        self,
+        text: str,
+        gen_config: GenerationConfig | None = None,
+        *,
+        adapter: str | None = None,
+        cache_salt: str = "",
+    ) -> AnswerStream:
+        """How a plain text goes on, without roles and template, in pieces. Control tokens typed in it stay text.
+
+        Raises ContextLengthError, SettingsError and EngineError.
+        """
+        gen_config = gen_config or GenerationConfig()
+        mask = self._token_mask(gen_config)
+        ids = self.processor.tokenizer.encode_segments([Segment(text)]).ids
+        inputs = ModelInputs(input_ids=torch.tensor(ids, dtype=torch.int64))
+        return self._start(inputs, gen_config, mask, adapter, cache_salt, goes_on=True)
 
     async def stream_async(
         self, prompt: Any, gen_config: GenerationConfig | None = None, *, adapter: str | None = None
@@ -146,10 +164,27 @@ class Pipeline:
         """An empty conversation; `system` replaces the model's own system message."""
         return Session(self, system, adapter)
 
-    def loaded(self, prompt: Any) -> tuple[Message, ...]:
-        """The prompt's messages with every picture read, so that later turns need not read it again."""
+    def loaded(
+        self,
+        prompt: Any,
+        *,
+        limits: ImageLimits | None = None,
+        fetch_policy: FetchPolicy | None = None,
+        allow_paths: bool = True,
+    ) -> tuple[Message, ...]:
+        """The prompt's messages with every picture read, so that later turns need not read it again.
+
+        The options say what may be read, as in `load_image`. Videos stay as they are.
+        """
+        read = partial(
+            load_image,
+            as_viewed=self.processor.as_viewed,
+            limits=limits,
+            fetch_policy=fetch_policy,
+            allow_paths=allow_paths,
+        )
         return tuple(
-            Message(role=message.role, parts=tuple(self._loaded_part(part) for part in message.parts))
+            Message(role=message.role, parts=tuple(_loaded_part(part, read) for part in message.parts))
             for message in to_messages(prompt)
         )
 
@@ -188,11 +223,27 @@ class Pipeline:
         whole = gather(answers, count)
         return whole if count > 1 else whole[0]
 
-    def _loaded_part(self, part: Any) -> Any:
-        if not isinstance(part, ImagePart):
-            return part
-        image = load_image(part.source, as_viewed=self.processor.as_viewed)
-        return ImagePart(source=image, max_tiles=part.max_tiles)
+    def _start(
+        self,
+        inputs: ModelInputs,
+        gen_config: GenerationConfig,
+        mask: GrammarMask | AllowedTokens | None,
+        adapter: str | None,
+        cache_salt: str,
+        goes_on: bool,
+    ) -> AnswerStream:
+        """The answers to prepared inputs, on their way."""
+        answers: list[tuple[TokenStream, AnswerText]] = []
+        try:
+            for index in range(gen_config.n):
+                sampling = sampling_params(gen_config, self.processor, index)
+                request = make_request(inputs, sampling, mask and mask.copy(), adapter or self.adapter, cache_salt)
+                text = AnswerText(self.processor.tokenizer, gen_config, len(inputs.input_ids), index, goes_on)
+                answers.append((self.engine.generate(request), text))
+        except BaseException:
+            AnswerStream(answers).close()
+            raise
+        return AnswerStream(answers)
 
 
 def pipeline(
@@ -233,6 +284,10 @@ def pipeline(
         pipe.close()
         raise
     return pipe
+
+
+def _loaded_part(part: Part, read: Callable[[Any], Image]) -> Part:
+    return ImagePart(source=read(part.source), max_tiles=part.max_tiles) if isinstance(part, ImagePart) else part
 
 
 def is_batch(prompt: Any) -> bool:

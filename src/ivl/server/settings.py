@@ -1,0 +1,115 @@
+"""What a server allows and where it listens, every field checked.
+
+In: what a person gives. Out: the same; SettingsError for what cannot be. Knows no web framework and no model.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+
+from ivl.errors import SettingsError, shown
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Where a server listens and what a request may cost."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; only this machine reaches the default one."""
+    port: int = 8000
+    """Port to listen on; 0 takes a free one."""
+    name: str = "ivl"
+    """What requests call the base model."""
+    adapters: tuple[str, ...] = ()
+    """What requests call the loaded adapters."""
+    allow_anonymous: bool = False
+    """Listen beyond this machine although no API key is set."""
+    open_health: bool = False
+    """Answer /health and /ready without a key."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose web pages may ask, such as https://example.org; none by default."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names that requests may name; empty: the loopback names where only this machine is listened to, else all."""
+    image_hosts: tuple[str, ...] = ()
+    """Hosts that pictures are fetched from; none by default. Private addresses are refused always."""
+
+    max_body_bytes: int = 32 * MIB
+    """Bytes of a request."""
+    max_bodies_bytes: int = 256 * MIB
+    """Bytes of all requests that are being read or prepared at once."""
+    max_messages: int = 512
+    """Messages of a conversation."""
+    max_images: int = 16
+    """Pictures of a request."""
+    max_image_bytes: int = 16 * MIB
+    """Bytes of a picture's file."""
+    max_image_pixels: int = 50_000_000
+    """Width times height of a picture."""
+    max_tiles: int = 64
+    """Tiles of all pictures of a request, thumbnails included."""
+    max_held_tiles: int = 1024
+    """Tiles of all requests under way; one of 448 pixels is 2.4 MB."""
+    max_tokens: int | None = None
+    """Tokens that an answer may ask for; None: as many as a session has."""
+    default_max_tokens: int = 512
+    """Tokens of an answer, at most, where the request does not say."""
+    max_n: int = 16
+    """Answers to one prompt."""
+
+    max_running: int = 128
+    """Answers that the engine gives at once; the pipeline's max_batch_size."""
+    max_queue: int = 128
+    """Answers that may wait beyond those; more are refused with 429."""
+    per_key: int = 64
+    """Answers that one API key may have under way at once."""
+    retry_after_s: int = 1
+    """Seconds after which a refused client is told to come again."""
+    prepare_threads: int = 4
+    """Requests whose pictures are read at once."""
+    body_timeout_s: float = 60.0
+    """Seconds in which a request must have arrived."""
+    send_timeout_s: float = 60.0
+    """Seconds that a client may leave a piece of its answer unread."""
+    drain_timeout_s: float = 60.0
+    """Seconds that running answers get after SIGTERM."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.port, int) or not 0 <= self.port <= 65535:
+            raise SettingsError(f"port={shown(self.port)} is not allowed: a whole number from 0 to 65535")
+        for name, value in vars(self).items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and name not in ("port", "max_queue"):
+                low: float = 0 if name in ("max_images", "max_tiles", "drain_timeout_s") else 1e-3
+                if not low <= value < 2**40:
+                    raise SettingsError(f"{name}={shown(value)} is not allowed: a number of at least {low:g}")
+        if self.max_queue < 0:
+            raise SettingsError(f"max_queue={shown(self.max_queue)} is not allowed: a whole number of at least 0")
+        names = (self.name, *self.adapters)
+        if len(set(names)) != len(names):
+            raise SettingsError(f"{', '.join(names)}: model and adapters need different names")
+        for origin in self.cors_origins:
+            if "*" in origin or not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
+                raise SettingsError(f"cors_origins holds {shown(origin)}: https://host or http://host:port is allowed")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def capacity(self) -> int:
+        """Answers that may run and wait at once."""
+        return self.max_running + self.max_queue
+
+    def check_keys(self, has_keys: bool) -> None:
+        """Raise SettingsError where strangers could ask without a key."""
+        if not (has_keys or self.is_local or self.allow_anonymous):
+            raise SettingsError(
+                f"host={self.host!r} can be reached from other machines and no API key is set: give --api-keys FILE "
+                "or the environment's IVL_API_KEYS, or say --allow-anonymous"
+            )
