@@ -47,6 +47,7 @@ def test_a_few_steps_teach_two_signs(teach: Callable[..., Result]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_200_records_teach_six_signs(teach: Callable[..., Result]) -> None:
     result = teach(200, 60, 6, max_epochs=2)
     before, after = exact_matches(result)
