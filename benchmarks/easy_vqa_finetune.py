@@ -12,7 +12,6 @@ words that were trained; the model before is asked the same.
 
 import argparse
 import json
-import shlex
 import shutil
 import sys
 import time
@@ -22,9 +21,9 @@ from typing import Any
 
 import torch
 from food_story.answering import evaluate_side_by_side, forget_shards
-from food_story.processes import PYTHON, device_name, num_cores, run_one
+from food_story.facts import run_facts
+from food_story.processes import PYTHON, num_cores, run_one
 from food_story.training import write_recipe
-from measuring import circumstances
 
 from ivl.evals.compare import paired
 from ivl.evals.easy_vqa import open_easy_vqa
@@ -146,7 +145,6 @@ def ask(args: argparse.Namespace, model: Path, trained: Subject, source: Path) -
 
 def told(args: argparse.Namespace, results: Any, seconds: dict[str, float]) -> dict[str, Any]:
     """The results file."""
-    now = circumstances(args.commit)
     scores = {}
     for subject in results.subjects:
         result = results.result("easy-vqa", subject.name)
@@ -158,12 +156,7 @@ def told(args: argparse.Namespace, results: Any, seconds: dict[str, float]) -> d
         }
     metrics = args.out / "run" / "metrics.jsonl"
     steps = [each for each in read_metrics(metrics) if each["kind"] == "step"]
-    return {
-        "device": f"{device_name()}, {now.processor}, {num_cores()} cores",
-        "versions": now.versions,
-        "command": shlex.join(["python", *sys.argv]),
-        "commit": now.commit,
-        "seconds": seconds,
+    return run_facts(args.commit, seconds) | {
         "trains": args.trains,
         "steps": steps[-1]["step"],
         "losses": [each["loss"] for each in steps[:: max(1, len(steps) // 50)]],

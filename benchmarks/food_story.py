@@ -11,7 +11,6 @@ adapters side by side, several processes. report: OUT/results.json and OUT/table
 
 import argparse
 import json
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -20,11 +19,10 @@ from typing import Any
 import torch
 from food_story.answering import evaluate_side_by_side, forget_shards
 from food_story.data import TOY, Amounts, Places, make_data
-from food_story.processes import device_name, num_cores
+from food_story.facts import run_facts
 from food_story.report import blind_data, markdown, story_data
 from food_story.sets import open_grey_sets, open_story_sets
 from food_story.training import RUNS, Run, Settings, adapter_of, curve_of, train_all
-from measuring import circumstances
 
 from ivl.evals.item import EvalResults, EvalSet, Subject
 from ivl.evals.report import to_json, write_report
@@ -104,15 +102,8 @@ class Story:
         return curve_of(self.places, run)
 
     def facts(self, seconds: dict[str, float]) -> dict[str, Any]:
-        now = circumstances(self.args.commit)
-        return {
-            "device": f"{device_name()}, {now.processor}, {num_cores()} cores",
-            "versions": now.versions,
-            "command": shlex.join(["python", *sys.argv]),
-            "commit": now.commit,
-            "model": str(self.args.model or "the model in the package"),
-            "seconds": seconds,
-        }
+        model = str(self.args.model or "the model in the package")
+        return run_facts(self.args.commit, seconds) | {"model": model}
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ tokens a tile, for the shape with 256 was never trained.
 
 import argparse
 import multiprocessing
-import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -24,9 +23,9 @@ from typing import Any
 import torch
 from food_story.answering import CACHE_SHARE, answer_shard
 from food_story.cutting import CUTTINGS, Cutting, measure_cutting, measure_shuffle, without_thumbnail
-from food_story.processes import device_name, num_cores
+from food_story.facts import run_facts
+from food_story.processes import num_cores
 from food_story.small_things import write_small_things
-from measuring import circumstances
 from PIL import Image
 
 from ivl.evals.clusters import cluster_of
@@ -69,7 +68,7 @@ def main() -> None:
     config, tiles = load_config(model), SHUFFLED_TILES[:1] if args.toy else SHUFFLED_TILES
     shuffle = [measure_shuffle(config, factor, each, device, repeats) for each in tiles for factor in FACTORS]
     seconds["speed"] = _since(began)
-    data = {"run": facts(args, seconds), "accuracy": accuracy, "speed": speed, "pixel_shuffle": shuffle}
+    data = {"run": run_facts(args.commit, seconds), "accuracy": accuracy, "speed": speed, "pixel_shuffle": shuffle}
     (args.out / "results.json").write_text(to_json(data), "utf-8")
     (args.out / "tables.md").write_text(markdown(data), "utf-8")
     print(markdown(data))
@@ -137,18 +136,6 @@ def markdown(data: dict[str, Any]) -> str:
     run = data["run"]
     parts.append(_table(("", ""), [(name, f"{run[name]}") for name in ("device", "commit", "command", "seconds")]))
     return "\n\n".join(parts) + "\n"
-
-
-def facts(args: argparse.Namespace, seconds: dict[str, float]) -> dict[str, Any]:
-    """What the numbers must be read with."""
-    now = circumstances(args.commit)
-    return {
-        "device": f"{device_name()}, {now.processor}, {num_cores()} cores",
-        "versions": now.versions,
-        "command": shlex.join(["python", *sys.argv]),
-        "commit": now.commit,
-        "seconds": seconds,
-    }
 
 
 def _groups(said: Mapping[str, Said]) -> Sequence[dict[str, Any]]:

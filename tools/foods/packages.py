@@ -30,19 +30,18 @@ def install(folder: Path, pins: Mapping[str, str] = PINS) -> Path:
     Raises subprocess.CalledProcessError where npm cannot, and SystemExit where it fetched another version.
     """
     modules = folder / "node_modules"
-    missing = [f"{name}@{version}" for name, version in pins.items() if version_of(modules / name) != version]
+    missing = [f"{name}@{version}" for name, version in pins.items() if _version(modules / name) != version]
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), *missing]
         subprocess.run(command, check=True)
     for name, version in pins.items():
-        found = version_of(modules / name)
+        found = _version(modules / name)
         if found != version:
             raise SystemExit(f"{name} is {found or 'missing'} in {modules}, {version} is needed")
     return modules
 
 
-def version_of(package: Path) -> str | None:
-    """None where the package is not there."""
+def _version(package: Path) -> str | None:
     file = package / "package.json"
     return str(json.loads(file.read_text(encoding="utf-8"))["version"]) if file.is_file() else None

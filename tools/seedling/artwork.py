@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +90,11 @@ def install(folder: Path) -> Path:
     return modules
 
 
-def build_pack(modules: Path, things: list[Thing], out: Path, workers: int) -> None:
-    """Render every style's sprites and write the pack; prints a line per style."""
+def build_pack(
+    modules: Path, things: list[Thing], out: Path, workers: int, size: int = SIZE, quality: int = QUALITY
+) -> None:
+    """Render every style's sprites, `size` pixels a side, and write the pack; prints a line per style."""
+    encode = partial(_encode, size=size, quality=quality)
     blobs: list[bytes] = []
     rows: list[tuple[int, int]] = []
     licences = []
@@ -98,15 +102,14 @@ def build_pack(modules: Path, things: list[Thing], out: Path, workers: int) -> N
         folder = modules / "@iconify-json" / style.package
         jobs = list(drawings(folder, style, things))
         with ProcessPoolExecutor(workers) as pool:
-            done = list(pool.map(_encode, [svg for _, svg in jobs], [style.outline] * len(jobs), chunksize=16))
+            done = list(pool.map(encode, [svg for _, svg in jobs], [style.outline] * len(jobs), chunksize=16))
         blobs += done
         rows += [(style_idx, thing_idx) for thing_idx, _ in jobs]
         licences.append(_licence(folder))
         foods = sum(things[thing_idx].is_food for thing_idx, _ in jobs)
-        size = sum(map(len, done)) / 2**20
-        print(f"{style.name}: {len(jobs)} drawings, {foods} of food, {size:.1f} MiB", flush=True)
+        print(f"{style.name}: {len(jobs)} drawings, {foods} of food, {sum(map(len, done)) / 2**20:.1f} MiB", flush=True)
     meta = {
-        "size": SIZE,
+        "size": size,
         "styles": [{"name": s.name, "package": s.package, "held_out": s.held_out} for s in STYLES],
         "licences": licences,
         "things": things_to_json(things),
@@ -195,9 +198,9 @@ def cropped(picture: Image.Image, size: int) -> Image.Image:
     return square
 
 
-def _encode(svg: str, outline: float) -> bytes:
+def _encode(svg: str, outline: float, size: int, quality: int) -> bytes:
     buffer = io.BytesIO()
-    cropped(render(svg, 2 * SIZE, outline), SIZE).save(buffer, "WEBP", quality=QUALITY, method=4, alpha_quality=70)
+    cropped(render(svg, 2 * size, outline), size).save(buffer, "WEBP", quality=quality, method=4, alpha_quality=70)
     return buffer.getvalue()
 
 

@@ -73,6 +73,8 @@ def serve(
 
 
 def _served_name(model: str | None) -> str:
+    from ivl.zoo import seedling_folder
+
     if model is None:
-        return "seedling"
+        return seedling_folder().name
     return Path(model).resolve().name if Path(model).is_dir() else model

@@ -14,9 +14,9 @@ from starlette.responses import Response as HttpResponse
 
 from ivl.errors import IvlError
 from ivl.server.errors import ApiError, api_error
-from ivl.server.front import Receive, Send
+from ivl.server.front import Send
 from ivl.server.job import Job, Prepare, usage_of
-from ivl.server.limits import Body, ClientGone
+from ivl.server.limits import Body, ClientGone, Receive
 from ivl.server.record import Record
 from ivl.server.state import State
 from ivl.session import AnswerStream

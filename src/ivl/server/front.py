@@ -9,12 +9,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ivl.server.errors import ApiError, api_error
-from ivl.server.limits import ClientGone
+from ivl.server.limits import ClientGone, Receive
 from ivl.server.record import Record
 from ivl.server.state import State
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
