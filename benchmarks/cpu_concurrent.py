@@ -35,10 +35,11 @@ from stand_in import Prompt, make_large_config, make_model, make_prompt
 from ivl.engine import EngineCore
 from ivl.model import load_model
 from ivl.model.internvl import InternVL
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 
 TILES, TEXT_TOKENS = 1, 50
 RESULT = Path(__file__).parent / "results" / "cpu-concurrent.json"
+SMALL = nano_folder().name
 Batch = Callable[[list[Prompt], int], list[list[int]]]
 """Prompts and a number of new tokens -> the new tokens of each."""
 
@@ -93,7 +94,7 @@ def main(argv: list[str] | None = None) -> Result:
     args = arguments(argv)
     torch.set_num_threads(args.threads)
     result = Result(circumstances=circumstances())
-    makers = {"seedling": lambda: load_model(seedling_folder()), "287M": lambda: make_model(make_large_config())}
+    makers = {SMALL: lambda: load_model(nano_folder()), "287M": lambda: make_model(make_large_config())}
     for name in args.models:
         result.models.append(measure(name, makers[name], args))
         write_result(args.out, result)
@@ -206,8 +207,8 @@ def report(model: Model) -> str:
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--models", nargs="+", choices=("seedling", "287M"), default=["seedling", "287M"])
-    parser.add_argument("--int8", nargs="*", choices=("seedling", "287M"), default=["287M"], help="also with int8")
+    parser.add_argument("--models", nargs="+", choices=(SMALL, "287M"), default=[SMALL, "287M"])
+    parser.add_argument("--int8", nargs="*", choices=(SMALL, "287M"), default=["287M"], help="also with int8")
     parser.add_argument("--requests", type=int, default=16)
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3, help="rounds of all requests")

@@ -31,7 +31,7 @@ from ivl.evals.item import Subject
 from ivl.evals.report import to_json, write_report
 from ivl.evals.settings import EvalSettings
 from ivl.train.metrics import read_metrics
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 
 PROBE = (15, 60)
 """Steps of the probe: those before the first are not timed."""
@@ -43,7 +43,7 @@ def main() -> None:
     args = _parser().parse_args()
     if not args.model and not args.toy:
         sys.exit("--model FOLDER is needed")
-    model = (args.model or seedling_folder()).resolve()
+    model = (args.model or nano_folder()).resolve()
     source = unpacked(args.source, args.out) if args.source.is_file() else args.source
     seconds: dict[str, float] = {}
     if not (args.out / "data" / "easy_vqa_train.jsonl").is_file():

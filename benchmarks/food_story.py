@@ -27,7 +27,7 @@ from food_story.training import RUNS, Run, Settings, adapter_of, curve_of, train
 from ivl.evals.item import EvalResults, EvalSet, Subject
 from ivl.evals.report import to_json, write_report
 from ivl.evals.settings import EvalSettings
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 
 STAGES = ("data", "train", "eval", "report")
 AFTER = ("food-vision-replay", "food-replay", "food")
@@ -41,7 +41,7 @@ class Story:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.places = Places(out=args.out.resolve(), pack=args.pack, fonts=args.fonts, replay=args.replay_data)
-        self.model = (seedling_folder() if args.toy and not args.model else args.model).resolve()
+        self.model = (nano_folder() if args.toy and not args.model else args.model).resolve()
         self.runs = tuple(run for run in RUNS if run.name in args.runs.split(","))
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.prompts = 1 if args.toy else args.prompts

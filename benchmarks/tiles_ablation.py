@@ -36,7 +36,7 @@ from ivl.evals.runner import evaluate
 from ivl.evals.sets import open_sets
 from ivl.evals.settings import EvalSettings
 from ivl.model.config_io import load_config
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 
 Said = list[tuple[Item, Prediction]]
 FACTORS = (2, 1)
@@ -50,7 +50,7 @@ def main() -> None:
     args = _parser().parse_args()
     if not args.model and not args.toy:
         sys.exit("--model FOLDER is needed")
-    model = (args.model or seedling_folder()).resolve()
+    model = (args.model or nano_folder()).resolve()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     number, pictures, repeats = (6, 3, 1) if args.toy else (args.number, args.pictures, 10)
     seconds, began = dict[str, float](), time.monotonic()

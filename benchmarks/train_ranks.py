@@ -19,7 +19,7 @@ from ivl.data.settings import DataSource
 from ivl.train.config import TrainConfig
 from ivl.train.launch import launch
 from ivl.train.metrics import read_metrics
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 from signs import write_signs
 
 RUNS = (("one", 1, "auto", "float32"), ("ddp", 2, "ddp", "float32"), ("fsdp2", 2, "fsdp2", "float32"),
@@ -49,7 +49,7 @@ def main() -> None:
         for number, (name, ranks, strategy, dtype) in enumerate(RUNS):
             work = root / str(number)
             config = TrainConfig(
-                path=str(seedling_folder()), data_path=data, val_data_path=val_data, work_dir=str(work), r=16,
+                path=str(nano_folder()), data_path=data, val_data_path=val_data, work_dir=str(work), r=16,
                 lora_alpha=32, lora_dropout=0.0, connector="full", lr=2e-3, batch_size=10 // ranks, max_epochs=1,
                 eval_samples=24, strategy=strategy, dtype=dtype, dataloader_num_workers=4, timeout=120,
             )  # fmt: skip

@@ -14,14 +14,14 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from tools.foods.facts import load_foods
+from tools.nano.colours import dominant_colours, mean_colours
 from tools.nano.document_words import ASCII, MARKS, every_character
 from tools.nano.hulls import outlines
 from tools.nano.nouns import name_things
 from tools.nano.planner import Catalogue, Form, Mix, Planner
 from tools.nano.scene import Scene
 from tools.nano.setting import Setting, dish_names, make_asker
-from tools.seedling.colours import dominant_colours, mean_colours
-from tools.seedling.vocabulary import Thing
+from tools.nano.vocabulary import Thing
 
 SIDE = 48
 THINGS = tuple(

@@ -23,7 +23,7 @@ from ivl.evals.item import Asked, EvalResults, EvalSet, Item, Prediction, Score,
 from ivl.evals.results import mean_interval
 from ivl.model.config_io import load_config
 from ivl.train.recipe import load_recipe
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 
 ASK = Asked(messages=())
 
@@ -143,7 +143,7 @@ def test_answers_are_laid_together_only_if_of_one_making(tmp_path: Path) -> None
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_train_takes_every_recipe(run: object, tmp_path: Path) -> None:
     places = Places(out=tmp_path, pack=tmp_path, fonts=tmp_path)
-    write_recipe(tmp_path / "one.yaml", recipe(run, places, seedling_folder(), Settings(), 3))  # type: ignore[arg-type]
+    write_recipe(tmp_path / "one.yaml", recipe(run, places, nano_folder(), Settings(), 3))  # type: ignore[arg-type]
     config = load_recipe(tmp_path / "one.yaml", ())
     assert config.packing
     assert [bool(config.replay_path), config.vision_model] == [
@@ -154,10 +154,10 @@ def test_train_takes_every_recipe(run: object, tmp_path: Path) -> None:
 
 
 def test_a_copy_without_thumbnail_is_the_same_model(tmp_path: Path) -> None:
-    copy = without_thumbnail(seedling_folder(), tmp_path / "copy")
-    assert load_config(seedling_folder()).use_thumbnail
+    copy = without_thumbnail(nano_folder(), tmp_path / "copy")
+    assert load_config(nano_folder()).use_thumbnail
     assert not load_config(copy).use_thumbnail
-    assert {path.name for path in copy.iterdir()} == {path.name for path in seedling_folder().iterdir()}
+    assert {path.name for path in copy.iterdir()} == {path.name for path in nano_folder().iterdir()}
 
 
 def test_a_failed_command_ends_the_others_and_is_shown(tmp_path: Path) -> None:

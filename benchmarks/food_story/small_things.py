@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from tools.nano.documents import make_document
 from tools.nano.lettering import Lettering
+from tools.nano.pack import read_pack
 from tools.nano.paint import Painter
 from tools.nano.planner import Planner
 from tools.nano.scene import Scene
 from tools.nano.setting import Setting, make_setting
-from tools.seedling.pack import read_pack
 
 SIZES = ((672, 448), (896, 672))
 ASKED = {

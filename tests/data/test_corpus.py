@@ -15,12 +15,12 @@ from ivl.data.settings import DataSettings, DataSource
 from ivl.errors import DataError
 from ivl.processing import load_processor
 from ivl.types import ImagePart
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 
 
 @pytest.fixture(scope="module")
 def processor():
-    return load_processor(seedling_folder())
+    return load_processor(nano_folder())
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from ivl.data.planner import Planner
 from ivl.data.settings import DataSettings
 from ivl.errors import DataError
 from ivl.processing import load_processor
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 
 SETTINGS = DataSettings(
     batch_size=2, accumulative_counts=2, max_length=2000, max_dynamic_patch=2, loss_weighting="square"
@@ -33,7 +33,7 @@ SETTINGS = DataSettings(
 
 @pytest.fixture(scope="module")
 def processor():
-    return load_processor(seedling_folder())
+    return load_processor(nano_folder())
 
 
 def corpus_of(source, processor, settings=SETTINGS):
@@ -187,9 +187,9 @@ def test_one_sigterm_to_the_group_leaves_the_workers_alive(corpus, processor):
 _RUN = """
 import multiprocessing, time
 from pathlib import Path
-from data.test_loader import SETTINGS, batches, corpus_of, folder_source, load_processor, planner_of, seedling_folder
+from data.test_loader import SETTINGS, batches, corpus_of, folder_source, load_processor, planner_of, nano_folder
 if __name__ == "__main__":
-    processor = load_processor(seedling_folder())
+    processor = load_processor(nano_folder())
     corpus = corpus_of(folder_source(Path("FOLDER"), 4), processor)
     stream = batches(corpus, processor, SETTINGS, planner_of(corpus), num_workers=2)
     next(stream)

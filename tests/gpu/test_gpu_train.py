@@ -13,7 +13,7 @@ from ivl.model.varlen import VarlenAttention, packed_attention
 from ivl.train.config import TrainConfig
 from ivl.train.launch import launch
 from ivl.train.metrics import read_metrics
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 from signs import write_signs
 
 pytestmark = pytest.mark.gpu
@@ -47,7 +47,7 @@ def test_the_packed_kernel_is_the_reference_forward_and_backward(kv_heads: int) 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_the_plain_loop_runs_in_every_type(dtype: torch.dtype) -> None:
-    model = load_model(seedling_folder(), DEVICE, dtype)
+    model = load_model(nano_folder(), DEVICE, dtype)
     assert len(model.generate_greedy(torch.arange(40, device=DEVICE), max_new_tokens=4)) == 4
 
 
@@ -62,7 +62,7 @@ def recipe(tmp_path: Path) -> TrainConfig:
     paths = write_signs(tmp_path / "signs", 120, 12)
     data, val_data = ((DataSource(path=str(path)),) for path in paths)
     return TrainConfig(
-        path=str(seedling_folder()), data_path=data, val_data_path=val_data, work_dir=str(tmp_path / "run"),
+        path=str(nano_folder()), data_path=data, val_data_path=val_data, work_dir=str(tmp_path / "run"),
         device="cuda", dataloader_num_workers=2, r=16, lora_alpha=32, lr=2e-3, batch_size=10, max_epochs=2,
         save_steps=12, eval_samples=12, packing=False,
     )  # fmt: skip

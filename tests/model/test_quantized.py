@@ -1,4 +1,4 @@
-"""Int8 products: exact sums, errors of rounding only, no influence between tokens, the same words from the seedling."""
+"""Int8 products: exact sums, errors of rounding only, no influence between tokens, the small model keeps its words."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ivl.model import quantized
 from ivl.model.fused import apply_fused
 from ivl.model.internvl import InternVL
 from ivl.model.quantized import Int8Linear, apply_int8, weight_levels
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 from random_model import make_model, prompt_with_tiles, random_tiles
 
 TOP = weight_levels()
@@ -106,8 +106,8 @@ class Asked:
     tiles: torch.Tensor
 
 
-def test_the_seedling_keeps_its_words() -> None:
-    model = load_model(seedling_folder())
+def test_the_small_model_keeps_its_words() -> None:
+    model = load_model(nano_folder())
     asked = question(model)
     small = apply_int8(apply_fused(deepcopy(model)))
     with torch.inference_mode():
@@ -124,7 +124,8 @@ def question(model: InternVL) -> Asked:
     config, generator = model.config, torch.Generator().manual_seed(0)
     text = torch.randint(0, 2000, (60,), generator=generator)
     image = torch.full((config.tokens_per_tile,), config.image_token_id)
-    tiles = nn.functional.interpolate(torch.randn(1, 3, 6, 6, generator=generator), size=448, mode="bicubic")
+    coarse = torch.randn(1, 3, 6, 6, generator=generator)
+    tiles = nn.functional.interpolate(coarse, size=config.image_size, mode="bicubic")
     return Asked(torch.cat((text[:20], image, text[20:])), tiles)
 
 

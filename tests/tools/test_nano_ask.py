@@ -10,8 +10,8 @@ from tools.foods.facts import load_foods
 from tools.nano.ask import MAKERS, Turn
 from tools.nano.nouns import KINDS, name_things
 from tools.nano.scene import Item, Label, Scene
+from tools.nano.vocabulary import Thing
 from tools.nano.wording import COLOURS, PLACES, SIDES
-from tools.seedling.vocabulary import Thing
 
 from nano_world import FOOD_WORDS, THINGS, a_planner, name, scenes, world
 

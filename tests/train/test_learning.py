@@ -7,7 +7,7 @@ import pytest
 
 from ivl.data.settings import DataSource
 from ivl.train.config import TrainConfig
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 from signs import NAMES, write_signs
 from tiny_run import Result, train
 
@@ -18,7 +18,7 @@ def teach(tmp_path: Path) -> Callable[..., Result]:
         paths = write_signs(tmp_path / "signs", num_train, num_test, list(NAMES)[:names])
         data, val_data = ((DataSource(path=str(path)),) for path in paths)
         settings = {
-            "path": str(seedling_folder()),
+            "path": str(nano_folder()),
             "data_path": data,
             "val_data_path": val_data,
             "work_dir": str(tmp_path / "run"),

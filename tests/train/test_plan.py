@@ -10,7 +10,7 @@ from ivl.errors import ConfigError, SettingsError
 from ivl.train.config import TrainConfig
 from ivl.train.plan import make_plan
 from ivl.train.plan_text import span
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 
 CONFIG = {
     "architectures": ["InternVLChatModel"],
@@ -117,7 +117,7 @@ def test_measured_data(tmp_path):
     ]
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, records)))
     config = TrainConfig(
-        path=str(seedling_folder()),
+        path=str(nano_folder()),
         data_root=str(tmp_path),
         data_path=(DataSource(path="train.jsonl"),),
         batch_size=2,

@@ -129,7 +129,7 @@ def _changed(plan: SetPlan, args: argparse.Namespace) -> SetPlan:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--npm", type=Path, default=Path("out/seedling/npm"), help="where npm installs the packages")
+    parser.add_argument("--npm", type=Path, default=Path("out/nano/npm"), help="where npm installs the packages")
     parser.add_argument("--scenes", type=int, default=0, help="new pictures of each food and style; 0: those that ship")
     parser.add_argument("--seed", type=int, default=1, help="which new scenes")
     parser.add_argument("--style", action="append", choices=STYLES, help="only this style; may be given again")

@@ -29,11 +29,11 @@ from tools.foods.food import Food, Foods, Language
 from tools.foods.pictures import STYLES, TRAINED_STYLES, grey
 from tools.foods.questions import Asked, Shown
 from tools.foods.scenes import LICENCE, VERSION, SetPlan, questions_of
+from tools.nano.pack import read_pack
 from tools.nano.paint import Painter
 from tools.nano.planner import Planner
 from tools.nano.scene import Scene
 from tools.nano.setting import Setting, make_setting
-from tools.seedling.pack import read_pack
 
 from ivl.zoo import foods_folder
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
-from tools.seedling.artwork import STYLES as ARTWORK
-from tools.seedling.artwork import cropped, drawings, render
-from tools.seedling.vocabulary import FOOD_GROUP, read_things
+from tools.nano.artwork import STYLES as ARTWORK
+from tools.nano.artwork import cropped, drawings, render
+from tools.nano.vocabulary import FOOD_GROUP, read_things
 
 SIZE = 224
 """Pixels a side."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from tools.foods.food import Foods
 from tools.nano.looks import Look
 from tools.nano.nouns import KINDS, Noun
-from tools.seedling.vocabulary import Thing
+from tools.nano.vocabulary import Thing
 
 FAMILIES = {
     "dog": "poodle",

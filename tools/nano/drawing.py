@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+from tools.nano.artwork import STYLES, cropped, drawings, render
 from tools.nano.scene import GRADIENT, MOTLEY, NOISE, STRIPES, Box, Item, Scene
-from tools.seedling.artwork import STYLES, cropped, drawings, render
-from tools.seedling.vocabulary import Thing
+from tools.nano.vocabulary import Thing
 
 _OPAQUE = 64
 

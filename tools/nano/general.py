@@ -25,13 +25,13 @@ from tools.nano.drawing import Artist
 from tools.nano.general_card import write_attribution, write_card
 from tools.nano.jobs import FEW, TURNS, read_label, record
 from tools.nano.lettering import Lettering
+from tools.nano.pack import read_pack
 from tools.nano.pairs import PairMaker
 from tools.nano.planner import Form, Mix, Planner
 from tools.nano.scene import Scene
 from tools.nano.setting import Setting, make_setting
 from tools.nano.talk import talk
 from tools.nano.test_sets import ABILITIES, row
-from tools.seedling.pack import read_pack
 
 LEFT_OUT = ("emojione-v1",)
 """Trained styles that ask for share-alike."""

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.foods.attribution import MIT
-from tools.nano.artwork import PINS
-from tools.seedling.artwork import STYLES
+from tools.nano.artwork import PINS, STYLES
 
 VERSION = "1.0.0"
 _ABILITIES = {

@@ -22,12 +22,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from tools.nano.jobs import Job, Written, begin, plan_job, write_documents, write_pictures, write_words
+from tools.nano.jobs import Job, Written, begin, plan_job, write_documents, write_letters, write_pictures, write_words
+from tools.nano.pack import read_pack
 from tools.nano.paint import Painter
 from tools.nano.pairs import write_pairs
 from tools.nano.scene import Scene
 from tools.nano.setting import make_setting
-from tools.seedling.pack import read_pack
 
 CHUNK = 256
 """Scenes that are planned, painted and written together."""
@@ -49,6 +49,7 @@ class Amounts:
     scenes: int
     large: int
     documents: int
+    letters: int
     pairs: int
     words: int
 
@@ -60,6 +61,7 @@ def main() -> None:
         scenes=args.scenes,
         large=args.large,
         documents=args.documents,
+        letters=args.letters,
         pairs=args.pairs,
         words=args.words,
     )
@@ -73,9 +75,10 @@ def generate(
 ) -> None:
     """Write all files anew."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("sheets", "scenes", "large", "documents", "words"):
+    for name in ("sheets", "scenes", "large", "documents", "letters", "words"):
         if getattr(amounts, name):
-            (out / f"{name}.jsonl").unlink(missing_ok=True)
+            for file in (f"{name}.jsonl", f"{name}_maps.jsonl"):
+                (out / file).unlink(missing_ok=True)
     artwork = read_pack(pack, workers)
     setting = make_setting(artwork)
     # Workers are copies of a process that has all modules and no GPU.
@@ -83,13 +86,14 @@ def generate(
     context.set_forkserver_preload(["tools.nano.jobs"])
     with ProcessPoolExecutor(workers, mp_context=context, initializer=begin, initargs=(setting, fonts, out)) as pool:
         documents = [pool.submit(write_documents, chunk, number, seed) for chunk, number in _chunks(amounts.documents)]
+        letters = [pool.submit(write_letters, chunk, number, seed) for chunk, number in _chunks(amounts.letters)]
         words = [pool.submit(write_words, chunk, number, seed) for chunk, number in _chunks(amounts.words)]
         painter = Painter(torch.from_numpy(artwork.sprites).to(device))
         # Raw pixels are ten times what is kept of them: in memory, where the machine has such a folder.
         with tempfile.TemporaryDirectory(dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None) as raw_folder:
             written = _paint_all(pool, painter, list(_jobs(amounts, seed)), Path(raw_folder), workers)
         gather(out, written)
-        gather(out, [future.result() for future in [*documents, *words]])
+        gather(out, [future.result() for future in [*documents, *letters, *words]])
         singles = [single for each in written for single in each.singles]
         if amounts.pairs:
             write_pairs(setting, out, singles, amounts.pairs, seed)
@@ -158,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenes", type=int, default=0, help="small pictures")
     parser.add_argument("--large", type=int, default=0, help="pictures of several tiles")
     parser.add_argument("--documents", type=int, default=0, help="pictures with text")
+    parser.add_argument("--letters", type=int, default=0, help="pictures of single letters, with maps")
     parser.add_argument("--pairs", type=int, default=0, help="samples of several pictures; scenes are needed")
     parser.add_argument("--words", type=int, default=0, help="samples of text alone")
     parser.add_argument("--seed", type=int, default=1)

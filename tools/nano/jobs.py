@@ -14,6 +14,9 @@ from tools.nano.ask import Turn
 from tools.nano.documents import label as letter_label
 from tools.nano.documents import make_document
 from tools.nano.lettering import Lettering
+from tools.nano.letters import make_letters
+from tools.nano.maps import QUESTION as MAP
+from tools.nano.maps import map_of_things
 from tools.nano.planner import Form, Planner
 from tools.nano.scene import Label, Scene
 from tools.nano.setting import Setting
@@ -24,6 +27,8 @@ QUALITY = 88
 """Of JPEG files."""
 FORMS: dict[Form, float] = {"single": 0.36, "several": 0.34, "counting": 0.3}
 DOCUMENT_SIZES = {(224, 224): 10.0, (448, 224): 2.0, (448, 448): 3.0, (672, 448): 1.0, (896, 672): 1.0}
+MAPPED = ("scenes", "sheets")
+"""Pictures of one tile, which have maps as well."""
 TURNS, FEW = 6, 3
 """Of a conversation at most, and where there is less to ask: what was said before tells the rest."""
 
@@ -100,6 +105,10 @@ def write_pictures(job: Job, scenes: list[Scene], raw: Path) -> Written:
         picture.save(_Here.out / path, quality=QUALITY)
         turns = _turns(scene, rng, label)
         written.lines[job.name].append(record(f"{folder.name}-{idx}", [path], turns))
+        if job.name in MAPPED and not scene.label:
+            turn = Turn(kind="map", question=MAP, answer=map_of_things(scene, _Here.setting.catalogue.outlines))
+            maps = written.lines.setdefault(f"{job.name}_maps", [])
+            maps.append(record(f"{folder.name}-{idx}-map", [path], [turn]))
         if job.name == "scenes" and len(scene.items) == 1:
             written.singles.append((path, scene.items[0].thing))
     return written
@@ -137,6 +146,18 @@ def write_documents(chunk: int, number: int, seed: int) -> Written:
         turns = [Turn(kind=document.kind, question=each.question, answer=each.answer) for each in document.turns]
         lines.append(record(f"{folder.name}-{idx}", [path], turns))
     return Written(lines={"documents": lines})
+
+
+def write_letters(chunk: int, number: int, seed: int) -> Written:
+    rng = random.Random(f"{seed} letters {chunk}")
+    folder = _folder(f"letters-{chunk:05}")
+    lines = []
+    for idx in range(number):
+        picture, answer = make_letters(rng, _Here.lettering)
+        path = f"pictures/{folder.name}/{idx:03}.jpg"
+        picture.save(_Here.out / path, quality=QUALITY)
+        lines.append(record(f"{folder.name}-{idx}", [path], [Turn(kind="map", question=MAP, answer=answer)]))
+    return Written(lines={"letters": lines})
 
 
 def write_words(chunk: int, number: int, seed: int) -> Written:

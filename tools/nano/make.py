@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PARTS = (
-    {"sheets": 110_000, "documents": 60_000},
+    {"sheets": 110_000, "documents": 60_000, "letters": 50_000},
     {"scenes": 110_000, "large": 18_000, "pairs": 36_000, "words": 8_000},
 )
 """How many samples of each kind; the two parts are made side by side, since one process paints."""
@@ -41,6 +41,8 @@ def main() -> None:
     for idx, stage in enumerate(("stage1", "stage2")):
         steps = ["--set", f"max_steps={args.steps[idx]}"] if args.steps else []
         times[stage] = run([*python, "ivl", "train", f"tools/nano/{stage}.yaml", *sets, *steps])
+        if stage == "stage1":
+            times["trim"] = run([*python, "tools.nano.trim"])
     times["ship"] = run([*python, "tools.nano.ship"])
     (OUT / "times.json").write_text(json.dumps(times, indent=1) + "\n", encoding="utf-8")
     print(times)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tools.foods.food import Foods
-from tools.seedling.vocabulary import Thing, plural
+from tools.nano.vocabulary import Thing, plural
 
 KINDS = {
     "fruit": ("a fruit", "水果"), "vegetable": ("a vegetable", "蔬菜"), "nut_legume": ("a nut", "坚果"),
@@ -36,7 +36,7 @@ PLURALS = {
     "nut and bolt": "nuts and bolts", "bow and arrow": "bows and arrows", "couch and lamp": "couches and lamps",
     "skull and crossbones": "skulls and crossbones",
 }  # fmt: skip
-"""Where the rule of the seedling's vocabulary is wrong."""
+"""Where the rule of `vocabulary.plural` is wrong."""
 _ARTICLE = re.compile(r"(?:an?|some) ")
 _VOWEL = re.compile(r"(?!uni|eu|ew|one\b|one-)[aeiou]|hour|x-ray|(?-i:[FHLMNRSX][A-Z])", re.IGNORECASE)
 """Beginnings of words that take "an"."""

@@ -8,10 +8,10 @@ Shapes: B scenes, K things at most, M sprites, S sprite side, h and w of the can
 from collections.abc import Sequence
 
 import torch
+from tools.nano.augment import augment, spoil
+from tools.nano.compose import Drawing, compose, shrink_detail
+from tools.nano.grounds import paint_grounds
 from tools.nano.scene import Scene
-from tools.seedling.augment import augment
-from tools.seedling.compose import Drawing, compose
-from tools.seedling.scenes import PlanBatch, paint_background, shrink_detail, spoil
 from torch import Tensor
 
 _MOST = 12
@@ -47,7 +47,7 @@ class Painter:
         places = torch.tensor(numbers, device=device)
         sprites = shrink_detail(sprites, places[:, 2])
         drawing = Drawing(sprites=sprites, maps=place_maps(places, sprites.shape[-1]), index=index.to(device))
-        canvas = compose(paint_background(_grounds(scenes, device), dtype), drawing)
+        canvas = compose(paint_grounds(scenes, device, dtype), drawing)
         if strong:
             spoil(canvas)
         return canvas.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
@@ -63,19 +63,3 @@ def place_maps(places: Tensor, side: int) -> Tensor:
     c, d = -sin * grow * high, cos * grow * high
     # The square's centre is the sprite's.
     return torch.stack((a, b, side / 2 - a * x - b * y, c, d, side / 2 - c * x - d * y), -1)
-
-
-def _grounds(scenes: Sequence[Scene], device: torch.device) -> PlanBatch:
-    """What the painter of backgrounds reads."""
-    nothing = torch.empty(0, device=device)
-    return PlanBatch(
-        size=scenes[0].size,
-        grid=(1, 1),
-        sprites=nothing,
-        boxes=nothing,
-        angles=nothing,
-        flips=nothing,
-        keep_colours=nothing,
-        background=torch.tensor([scene.ground for scene in scenes], device=device),
-        colours=torch.tensor([scene.colours for scene in scenes], device=device),
-    )

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from tools.nano.colours import NAMES, draw_colour
 from tools.nano.hulls import bounds
 from tools.nano.nouns import Noun
 from tools.nano.places import Place, place_in_rows, place_squares
 from tools.nano.scene import GRADIENT, MOTLEY, NOISE, PLAIN, STRIPES, Box, Item, Label, Scene
-from tools.seedling.colours import NAMES, draw_colour
-from tools.seedling.vocabulary import FLIPPABLE, Thing
+from tools.nano.vocabulary import FLIPPABLE, Thing
 
 Form = Literal["single", "several", "counting", "small"]
 MAX_ITEMS = 8

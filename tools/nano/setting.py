@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from tools.foods.facts import Foods, load_foods
 from tools.nano.ask import Asker
+from tools.nano.colours import dominant_colours, mean_colours
 from tools.nano.doubts import also_called
 from tools.nano.hulls import outlines
 from tools.nano.looks import load_looks
 from tools.nano.nouns import Noun, name_things
+from tools.nano.pack import Pack
 from tools.nano.planner import CLOCKS, Catalogue, Mix
-from tools.seedling.colours import dominant_colours, mean_colours
-from tools.seedling.pack import Pack
-from tools.seedling.vocabulary import Thing
+from tools.nano.vocabulary import Thing
 
 STYLE_WEIGHTS = {
     "noto": 1.0, "noto-v1": 1.0, "twemoji": 1.1, "fluent-emoji": 0.9, "fluent-emoji-flat": 1.1, "emojione": 1.0,

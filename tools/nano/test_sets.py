@@ -19,12 +19,12 @@ from PIL import Image
 from tools.nano.ask import Asker, Turn
 from tools.nano.documents import make_document
 from tools.nano.lettering import Lettering
+from tools.nano.pack import read_pack
 from tools.nano.paint import Painter
 from tools.nano.phrases import named
 from tools.nano.planner import Form, Planner
 from tools.nano.scene import Scene
 from tools.nano.setting import Setting, make_setting
-from tools.seedling.pack import read_pack
 
 ABILITIES: dict[str, tuple[tuple[str, ...], str]] = {
     "kind": (("name",), "exact"),

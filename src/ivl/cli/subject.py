@@ -22,9 +22,9 @@ class Subject:
 def find_folder(model: str | None) -> Path:
     """The folder of a model (None: the one in the package); a hub id is fetched. Raises HubError."""
     from ivl.hub import resolve
-    from ivl.zoo import seedling_folder
+    from ivl.zoo import nano_folder
 
-    return seedling_folder() if model is None else resolve(model)
+    return nano_folder() if model is None else resolve(model)
 
 
 def find_subject(model: str | None) -> Subject:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _HERE = Path(__file__).parent
+_MODEL = "seedling"
+"""The folder of the small model, and so its name: everything else asks `nano_folder`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +22,12 @@ class SampleQuestion:
     """Of question and answer: "en" or "zh"."""
     question: str
     answer: str
-    """What the picture shows, in the exact words that the seedling was taught to use."""
+    """What the picture shows, in the exact words that the small model was taught to use."""
 
 
-def seedling_folder() -> Path:
+def nano_folder() -> Path:
     """The small InternVL2 of our own, in the official layout."""
-    return _HERE / "seedling"
+    return _HERE / _MODEL
 
 
 def foods_folder() -> Path:

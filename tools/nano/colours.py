@@ -1,13 +1,13 @@
 """Colour names: drawing a colour of a given name, and naming the one colour of a drawing.
 
-In: names of `questions.COLOURS`, random numbers, sprites. Out: RGB in 0..1, names. Regions lie well inside each name.
+In: names of `wording.COLOURS`, random numbers, sprites. Out: RGB in 0..1, names. Regions lie well inside each name.
 """
 
 import colorsys
 import random
 
 import numpy as np
-from tools.seedling.templates import COLOURS
+from tools.nano.wording import COLOURS
 
 NAMES = tuple(COLOURS)
 # name: hue range (degrees, may go below 0), saturation range, value range

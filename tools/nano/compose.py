@@ -1,6 +1,7 @@
-"""Puts sprites onto canvases, and says which patch shows how much of which thing.
+"""Puts sprites onto canvases.
 
-In: a `Drawing`, that is sprites with the map from canvas to sprite pixels of each. Out: composed canvases, cover maps.
+In: a `Drawing`, that is sprites with the map from canvas to sprite pixels of each; `shrink_detail` makes them fit to be
+drawn small. Out: composed canvases.
 This is the readable form, for any device; `compose_gpu.py` does the same in one pass over the pixels of a canvas.
 
 Shapes: B scenes, K things at most, M sprites drawn, S sprite side, h and w of the canvas.
@@ -28,7 +29,7 @@ class Drawing:
 def compose(canvas: Tensor, drawing: Drawing) -> Tensor:
     """Canvases (B, 3, h, w) with the sprites drawn over them."""
     if canvas.is_cuda:
-        from tools.seedling.compose_gpu import compose as compose_gpu
+        from tools.nano.compose_gpu import compose as compose_gpu
 
         return compose_gpu(canvas, drawing)
     height, width = canvas.shape[-2:]
@@ -40,21 +41,9 @@ def compose(canvas: Tensor, drawing: Drawing) -> Tensor:
     return canvas
 
 
-def cover(drawing: Drawing, size: tuple[int, int], patches: tuple[int, int], points: int = 8) -> Tensor:
-    """(B, K, rows, columns) mean alpha of each thing over `patches` (columns, rows) of a canvas of `size`."""
-    columns, rows = patches
-    x = (torch.arange(columns * points, device=drawing.maps.device) + 0.5) * (size[0] / (columns * points))
-    y = (torch.arange(rows * points, device=drawing.maps.device) + 0.5) * (size[1] / (rows * points))
-    used = drawing.index >= 0
-    out = torch.zeros(*used.shape, rows, columns, device=drawing.maps.device)
-    alphas = _sample(drawing, drawing.index[used], x, y, alpha_only=True)
-    out[used] = F.avg_pool2d(alphas, points)[:, 0].float()
-    return out
-
-
-def _sample(drawing: Drawing, chosen: Tensor, x: Tensor, y: Tensor, alpha_only: bool = False) -> Tensor:
-    """(b, 4 or 1, len(y), len(x)): the chosen sprites at points of the canvas, bilinear, nothing outside."""
-    sprites = drawing.sprites[chosen, 3:] if alpha_only else drawing.sprites[chosen]
+def _sample(drawing: Drawing, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """(b, 4, len(y), len(x)): the chosen sprites at points of the canvas, bilinear, nothing outside."""
+    sprites = drawing.sprites[chosen]
     m = drawing.maps[chosen].unsqueeze(-1).unsqueeze(-1)
     x, y = x[None, None], y[None, :, None]
     scale = 2 / sprites.shape[-1]
@@ -63,3 +52,16 @@ def _sample(drawing: Drawing, chosen: Tensor, x: Tensor, y: Tensor, alpha_only: 
     v = (m[:, 3] * x + m[:, 4] * y + m[:, 5]) * scale - 1
     grid = torch.stack((u, v), -1).to(sprites.dtype)
     return F.grid_sample(sprites, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def shrink_detail(sprites: Tensor, sides: Tensor) -> Tensor:
+    """Sprites without detail that is too fine for the side they are drawn at (no aliasing)."""
+    size = sprites.shape[-1]
+    out = sprites
+    coarse = sprites
+    for level in (1, 2):
+        coarse = F.avg_pool2d(coarse, 2)
+        wide = F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
+        finer = sides * 2 ** (level - 0.5) < size
+        out = torch.where(finer[:, None, None, None], wide, out)
+    return out

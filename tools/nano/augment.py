@@ -1,7 +1,7 @@
 """Strong changes of a sprite's look, so that the model learns the thing and not one artist's way of drawing it.
 
-In and out: sprites (M, 4, S, S) float in 0..1 with premultiplied alpha, on any device. Which sprite gets which change
-is random. Nothing here was fitted to a held-out style.
+In and out: sprites (M, 4, S, S) float in 0..1 with premultiplied alpha, on any device; for `spoil` canvases. Which gets
+which change is random. Nothing here was fitted to a held-out style.
 """
 
 from collections.abc import Callable
@@ -168,3 +168,14 @@ def punch(sprites: Tensor) -> Tensor:
     inside = (span >= start) & (span < start + size // 4)  # (2, M, S)
     hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]
     return sprites * ~hole
+
+
+def spoil(canvas: Tensor) -> None:
+    """Sometimes a little noise or blur over the whole picture, in place."""
+    draw = torch.rand(len(canvas), device=canvas.device)
+    noisy = (draw < 0.1).nonzero()[:, 0]
+    chosen = canvas[noisy]
+    strength = torch.rand(len(noisy), 1, 1, 1, device=canvas.device, dtype=canvas.dtype) * 0.05
+    canvas[noisy] = torch.addcmul(chosen, torch.randn_like(chosen), strength)
+    blurred = (draw > 0.93).nonzero()[:, 0]
+    canvas[blurred] = blur(canvas[blurred])

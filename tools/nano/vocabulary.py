@@ -35,9 +35,6 @@ class Thing:
     def is_food(self) -> bool:
         return self.group == FOOD_GROUP
 
-    def name(self, language: str) -> str:
-        return self.english if language == "en" else self.chinese
-
 
 def squash(text: str) -> str:
     """Lower-case ASCII letters and digits of a name, for comparing names of different spelling."""

@@ -2,7 +2,7 @@
 
 import triton
 import triton.language as tl
-from tools.seedling.compose import Drawing
+from tools.nano.compose import Drawing
 from torch import Tensor
 
 BLOCK = 32

@@ -1,4 +1,4 @@
-"""Reads the pack that `artwork.py` wrote: sprites, styles, things and licences.
+"""Reads the pack that `artwork.py` wrote: sprites, styles and things.
 
 In: the pack's path. Out: `Pack`, its sprites decoded to (M, 4, S, S) uint8, straight (not premultiplied) alpha.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tools.seedling.vocabulary import Thing, things_from_json
+from tools.nano.vocabulary import Thing, things_from_json
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,18 +27,10 @@ class Pack:
     styles: tuple[str, ...]
     held_out: tuple[bool, ...]
     things: tuple[Thing, ...]
-    licences: tuple[dict[str, str], ...]
 
     @property
     def trained_styles(self) -> list[int]:
         return [idx for idx, held in enumerate(self.held_out) if not held]
-
-    @property
-    def held_out_styles(self) -> list[int]:
-        return [idx for idx, held in enumerate(self.held_out) if held]
-
-    def styles_named(self, *names: str) -> list[int]:
-        return [self.styles.index(name) for name in names]
 
 
 def read_pack(path: Path, workers: int = 16) -> Pack:
@@ -61,5 +53,4 @@ def read_pack(path: Path, workers: int = 16) -> Pack:
         styles=tuple(style["name"] for style in meta["styles"]),
         held_out=tuple(style["held_out"] for style in meta["styles"]),
         things=tuple(things_from_json(meta["things"])),
-        licences=tuple(meta["licences"]),
     )

@@ -1,1 +1,0 @@
-"""Builds the small model that ships in `ivl.zoo`: artwork, scenes, questions, training and evaluation."""
