@@ -26,6 +26,38 @@ def test_blocks_of_one_sequence_lie_in_one_run_and_leave_room_for_the_next() -> 
     assert pool.allocate(second, 1, 2) == [8]
 
 
+def test_what_was_freed_last_is_used_first_where_it_has_room() -> None:
+    pool = BlockPool(100)
+    first, second = pool.allocate([], 3, 6), pool.allocate([], 2, 4)
+    pool.release(first)
+    pool.release(second)
+    assert pool.allocate([], 3, 4) == [6, 7, 8]
+    assert pool.allocate([], 3, 6) == [0, 1, 2]
+    pool.check()
+
+
+def test_a_run_without_room_for_the_longest_is_left_to_a_shorter_one() -> None:
+    pool = BlockPool(100)
+    short = pool.allocate([], 2, 2)
+    pool.allocate([], 2, 4)
+    pool.release(short)
+    assert pool.allocate([], 2, 4) == [6, 7]
+    assert pool.allocate([], 1, 2) == [0]
+
+
+def test_few_at_once_touch_few_blocks_for_ever() -> None:
+    pool = BlockPool(10_000)
+    held = [pool.allocate([], 3, 5) for _ in range(8)]
+    touched = {block for blocks in held for block in blocks}
+    for turn in range(1000):
+        pool.release(held.pop(turn * 7 % 8))
+        held.append(pool.allocate([], 1 + turn % 3, 5))
+        held[-1] += pool.allocate(held[-1], 2, 4)
+        touched.update(held[-1])
+    assert len(touched) <= 2 * 8 * 5
+    pool.check()
+
+
 def test_clean_blocks_go_before_cached_ones() -> None:
     pool = BlockPool(4)
     pool.release(filled(pool, b"a", b"b"))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from ivl.engine.request import TokenOutput
-from ivl.engine.stream import Mailbox, TokenStream
+from ivl.engine.stream import Mailbox, TokenStream, deliver
 from ivl.errors import EngineError
 from random_requests import within
 
@@ -166,3 +166,42 @@ def test_a_mailbox_bears_two_that_put_at_once_after_the_loop_closed() -> None:
     other.join(5)
     mailbox.put(FOUR[2])
     assert mailbox.outcomes.qsize() == 3
+
+
+def test_a_step_wakes_each_loop_once() -> None:
+    (one, first, _), (two, second, _), (three, plain, _) = make_stream(), make_stream(), make_stream()
+    calls: list[object] = []
+
+    async def read() -> list[list[TokenOutput]]:
+        loop = asyncio.get_running_loop()
+        wake = loop.call_soon_threadsafe
+
+        def counted(*given: object) -> object:
+            calls.append(given)
+            return wake(*given)  # type: ignore[arg-type]
+
+        loop.call_soon_threadsafe = counted  # type: ignore[method-assign, assignment]
+        both = asyncio.gather(collect(first), collect(second))
+        for output in FOUR:
+            await asyncio.sleep(0.01)  # both wait
+            step = [(one, output), (two, output), (three, output)]
+            thread = threading.Thread(target=deliver, args=(step,))
+            thread.start()
+            thread.join(5)
+        return await both
+
+    assert within(5, lambda: asyncio.run(read())) == [FOUR, FOUR]
+    assert within(5, lambda: list(plain)) == FOUR
+    assert len(calls) == len(FOUR)
+
+
+def test_a_step_bears_a_loop_that_is_closed() -> None:
+    mailbox, stream, _ = make_stream()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(collect(stream))
+    loop.run_until_complete(asyncio.sleep(0.01))
+    task.cancel()
+    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    loop.close()
+    deliver((mailbox, output) for output in FOUR)
+    assert within(5, lambda: list(stream)) == FOUR

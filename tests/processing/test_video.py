@@ -1,5 +1,6 @@
 """Frames of folders, moving pictures and video files; and files that pretend to be a video."""
 
+import base64
 import builtins
 import contextlib
 import io
@@ -17,63 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ivl.errors import ImageError, MissingExtraError, SettingsError
+from ivl.processing.fetch import FetchPolicy
 from ivl.processing.frames import FrameRequest
-from ivl.processing.video import VideoLimits, load_frames, sample_indices
+from ivl.processing.tiling import split_tiles
+from ivl.processing.video import VideoLimits, check_video_part, load_frames, load_video, sample_indices
 from ivl.processing.videofile import _Reader
-
-CONTAINERS = {
-    "mp4": ("mp4", "libx264"),
-    "mov": ("mov", "mpeg4"),
-    "mkv": ("matroska", "libx264"),
-    "webm": ("webm", "libvpx-vp9"),
-    "avi": ("avi", "mpeg4"),
-    "ts": ("mpegts", "libx264"),
-    "flv": ("flv", "libx264"),
-    "mpg": ("mpeg", "mpeg2video"),
-}
-STEP = 5
-
-
-def video(
-    num_frames: int = 48,
-    kind: str = "mp4",
-    codec: str | None = None,
-    fps: int = 24,
-    size: tuple[int, int] = (64, 48),
-    gop: int = 12,
-) -> bytes:
-    """A video whose frame i has the grey of level STEP * i, brighter in its upper half."""
-    buffer = io.BytesIO()
-    container, default_codec = CONTAINERS[kind]
-    with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream(codec or default_codec, rate=fps)
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        stream.gop_size = gop
-        for idx in range(num_frames):
-            frame = av.VideoFrame.from_ndarray(drawn(idx, size), format="rgb24")
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode())
-    return buffer.getvalue()
-
-
-def drawn(idx: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
-    pixels = np.full((size[1], size[0], 3), idx * STEP % 200, np.uint8)
-    pixels[: size[1] // 2] += 50
-    return pixels
-
-
-def which(frame: Image.Image, size: tuple[int, int] = (64, 48)) -> int:
-    """The index of a frame, from its grey."""
-    return round(np.asarray(frame)[-size[1] // 4 :].mean() / STEP)
-
-
-def moving_picture(kind: str, num_frames: int = 12, duration: int = 100) -> bytes:
-    buffer = io.BytesIO()
-    frames = [Image.fromarray(drawn(idx)) for idx in range(num_frames)]
-    options = {"lossless": True} if kind == "WEBP" else {}
-    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:], duration=duration, loop=0, **options)
-    return buffer.getvalue()
+from ivl.types import VideoPart
+from videos import CONTAINERS, STEP, drawn, moving_picture, video, which
 
 
 def refusal(source: object, num_frames: int = 4, **options: object) -> str:
@@ -357,7 +308,6 @@ def test_data_references_are_not_followed(silent_listener: int) -> None:
         "rtsp://h.example/",
         "file:///etc/passwd",
         "concat://a",
-        "data:video/mp4;base64,AAAA",
     ],
 )
 def test_urls_are_refused(url: str) -> None:
@@ -449,3 +399,70 @@ def test_number_of_frames_is_checked(num_frames: object) -> None:
 def test_clip_bounds_are_checked(start: float | None, end: float | None) -> None:
     with pytest.raises(SettingsError, match="start_s"):
         load_frames(video(2), start_s=start, end_s=end)
+
+
+# ---------------------------------------------------------------- frames of messages
+
+
+def data_uri(data: bytes, kind: str = "video/mp4") -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def jpeg(idx: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(drawn(idx)).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["mp4", "webm", "GIF", "WEBP", "PNG"])
+def test_a_data_uri_has_the_frames_of_its_file(kind: str) -> None:
+    data = moving_picture(kind) if kind.isupper() else video(12, kind)
+    media = f"image/{kind.lower()}" if kind.isupper() else f"video/{kind}"
+    frames = load_frames(data_uri(data, media), 4, allow_paths=False)
+    assert [frame.tobytes() for frame in frames] == [frame.tobytes() for frame in load_frames(data, 4)]
+
+
+def test_frames_that_are_sent_one_by_one_are_all_taken() -> None:
+    encoded = [base64.b64encode(jpeg(idx)).decode() for idx in range(11)]
+    frames = load_frames("data:video/jpeg;base64," + ",".join(encoded), 4)
+    assert [which(frame) for frame in frames] == list(range(11))
+    with pytest.raises(ImageError, match="more than 512 frames"):
+        load_frames("data:video/jpeg;base64," + "," * 600)
+    with pytest.raises(ImageError, match="max_kept_pixels"):
+        load_frames("data:video/jpeg;base64," + ",".join(encoded), limits=VideoLimits(max_kept_pixels=64 * 48 * 10))
+
+
+@pytest.mark.parametrize("kind", ["mp4", "GIF"])
+def test_tiles_of_frames_are_what_the_model_sees(kind: str) -> None:
+    data = moving_picture(kind) if kind.isupper() else video(12, kind)
+    tiles = load_frames(data, 3, tile_size=56, limits=VideoLimits(max_kept_pixels=3 * 56**2))
+    for tile, frame in zip(tiles, load_frames(data, 3), strict=True):
+        (expected,) = split_tiles(frame, 1, 1, 56)
+        assert tile.tobytes() == expected.tobytes()
+
+
+def test_a_message_may_hold_frames() -> None:
+    frames = tuple(Image.fromarray(drawn(idx)) for idx in range(3))
+    part = VideoPart(frames=frames)
+    assert check_video_part(part) == 3
+    assert [which(frame) for frame in load_video(part)] == [0, 1, 2]
+    assert check_video_part(VideoPart(source=video(12), num_frames=5)) == 5
+    with pytest.raises(ImageError, match="no readable video"):
+        check_video_part(VideoPart(source=data_uri(b"nothing of the kind")))
+
+
+def test_what_strangers_may_not_name(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    path.write_bytes(video(12))
+    for source in (path, str(path), str(tmp_path)):
+        with pytest.raises(ImageError, match="paths are not allowed"):
+            load_frames(source, 2, allow_paths=False)
+    for policy, words in ((None, "not fetched"), (FetchPolicy(enabled=False), "switched off"),
+                          (FetchPolicy(), "not on the public internet")):  # fmt: skip
+        with pytest.raises(ImageError, match=words):
+            load_frames("http://127.0.0.1:9/v.mp4", 2, fetch_policy=policy)
+    playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n"
+    with pytest.raises(ImageError, match="no readable video"):
+        load_frames(data_uri(playlist), 2)
+    with pytest.raises(ImageError, match="max_bytes"):
+        load_frames(data_uri(moving_picture("GIF")), 2, limits=VideoLimits(max_bytes=100))

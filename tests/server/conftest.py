@@ -66,7 +66,7 @@ Serve = Callable[..., Any]
 
 @contextmanager
 def listening(pipe: Pipeline, keys: tuple[str, ...] = (), **settings: Any) -> Iterator[Live]:
-    given = ServerSettings(port=0, **{"name": "seedling", **settings})
+    given = ServerSettings(port=0, **{"name": "small", **settings})
     log = io.StringIO()
     app = create_app(pipe, given, Keys(keys), log)
     with bind(given) as listener:

@@ -41,13 +41,13 @@ def client(live: Live) -> Iterator[OpenAI]:
 
 
 def test_a_text_gets_the_sessions_answer(client: OpenAI, pipe: Pipeline) -> None:
-    answer = client.chat.completions.create(model="seedling", messages=TEXT, max_tokens=12)
+    answer = client.chat.completions.create(model="small", messages=TEXT, max_tokens=12)
     expected = pipe("Write a long story about a dog.", GenerationConfig(max_new_tokens=12))
     assert answer.choices[0].message.content == expected.text
     assert answer.choices[0].message.role == "assistant"
     assert answer.choices[0].finish_reason == expected.finish_reason
     assert answer.object == "chat.completion"
-    assert answer.model == "seedling"
+    assert answer.model == "small"
     assert answer.usage is not None
     assert answer.usage.prompt_tokens == expected.input_token_len
     assert answer.usage.completion_tokens == expected.generate_token_len
@@ -64,7 +64,7 @@ def test_pictures_stand_in_their_places(client: OpenAI, pipe: Pipeline) -> None:
         {"type": "text", "text": "Which dish is the first?"},
     ]
     answer = client.chat.completions.create(
-        model="seedling", messages=[{"role": "user", "content": content}], max_tokens=12
+        model="small", messages=[{"role": "user", "content": content}], max_tokens=12
     )
     own = [
         {"type": "text", "text": "First: "},
@@ -83,7 +83,7 @@ def test_a_placeholder_in_the_text_is_a_pictures_place(client: OpenAI, pipe: Pip
     picture = sample_pictures()[0]
     content = [image_part(picture), {"type": "text", "text": "Look: <image> What is it?"}]
     answer = client.chat.completions.create(
-        model="seedling", messages=[{"role": "user", "content": content}], max_tokens=8
+        model="small", messages=[{"role": "user", "content": content}], max_tokens=8
     )
     expected = pipe(("Look: <image> What is it?", str(picture)), GenerationConfig(max_new_tokens=8))
     assert answer.choices[0].message.content == expected.text
@@ -96,7 +96,7 @@ def test_a_conversation_with_a_system_message(client: OpenAI, pipe: Pipeline) ->
         {"role": "assistant", "content": "Hello!", "refusal": None, "tool_calls": None},
         {"role": "user", "content": [{"type": "text", "text": "What is red?"}]},
     ]
-    answer = client.chat.completions.create(model="seedling", messages=messages, max_tokens=8)
+    answer = client.chat.completions.create(model="small", messages=messages, max_tokens=8)
     own = [
         {"role": "system", "content": "Be short."},
         *({"role": m["role"], "content": m["content"]} for m in messages[1:]),
@@ -105,7 +105,7 @@ def test_a_conversation_with_a_system_message(client: OpenAI, pipe: Pipeline) ->
 
 
 def test_a_stream_is_the_same_answer_in_pieces(client: OpenAI) -> None:
-    settings: dict[str, Any] = {"model": "seedling", "messages": TEXT, "max_tokens": 24, "temperature": 1, "seed": 5}
+    settings: dict[str, Any] = {"model": "small", "messages": TEXT, "max_tokens": 24, "temperature": 1, "seed": 5}
     settings["extra_body"] = LONG
     whole = client.chat.completions.create(**settings)
     chunks = list(client.chat.completions.create(**settings, stream=True, stream_options={"include_usage": True}))
@@ -132,7 +132,7 @@ def test_a_stream_on_the_wire(live: Live) -> None:
 
 
 def test_several_answers_each_with_its_own_seed(client: OpenAI, pipe: Pipeline) -> None:
-    settings: dict[str, Any] = {"model": "seedling", "messages": TEXT, "max_tokens": 16, "temperature": 2, "n": 3}
+    settings: dict[str, Any] = {"model": "small", "messages": TEXT, "max_tokens": 16, "temperature": 2, "n": 3}
     settings["extra_body"] = LONG
     answer = client.chat.completions.create(**settings, seed=11)
     texts = [choice.message.content for choice in answer.choices]
@@ -150,7 +150,7 @@ def test_several_answers_each_with_its_own_seed(client: OpenAI, pipe: Pipeline) 
 
 
 def test_logprobs_are_those_of_the_tokens(client: OpenAI, pipe: Pipeline) -> None:
-    settings: dict[str, Any] = {"model": "seedling", "messages": TEXT, "max_tokens": 6, "logprobs": True}
+    settings: dict[str, Any] = {"model": "small", "messages": TEXT, "max_tokens": 6, "logprobs": True}
     answer = client.chat.completions.create(**settings, top_logprobs=2)
     choice = answer.choices[0]
     assert choice.logprobs is not None
@@ -176,7 +176,7 @@ def test_logprobs_are_those_of_the_tokens(client: OpenAI, pipe: Pipeline) -> Non
 
 def test_an_answer_ends_before_a_stop_text(client: OpenAI) -> None:
     settings: dict[str, Any] = {
-        "model": "seedling",
+        "model": "small",
         "messages": TEXT,
         "max_tokens": 16,
         "extra_body": {"ignore_eos": True},
@@ -193,7 +193,7 @@ def test_an_answer_ends_before_a_stop_text(client: OpenAI) -> None:
 
 def test_a_length_is_told_as_such(client: OpenAI) -> None:
     choice = client.chat.completions.create(
-        model="seedling", messages=TEXT, max_completion_tokens=3, extra_body=LONG
+        model="small", messages=TEXT, max_completion_tokens=3, extra_body=LONG
     ).choices[0]
     assert choice.finish_reason == "length"
 
@@ -209,7 +209,7 @@ SCHEMA = {
 def test_json_of_a_schema(client: OpenAI) -> None:
     schema = {"name": "dish", "strict": True, "schema": SCHEMA}
     answer = client.chat.completions.create(
-        model="seedling",
+        model="small",
         messages=TEXT,
         response_format={"type": "json_schema", "json_schema": schema},
     )
@@ -224,20 +224,18 @@ def test_a_schema_that_is_none_is_told(client: OpenAI) -> None:
     schema = {"name": "dish", "schema": {"type": "no such type"}}
     with pytest.raises(openai.BadRequestError, match="response_format"):
         client.chat.completions.create(
-            model="seedling", messages=TEXT, response_format={"type": "json_schema", "json_schema": schema}
+            model="small", messages=TEXT, response_format={"type": "json_schema", "json_schema": schema}
         )
 
 
 def test_a_choice(client: OpenAI) -> None:
-    answer = client.chat.completions.create(
-        model="seedling", messages=TEXT, extra_body={"choice": ["certainly", "never"]}
-    )
+    answer = client.chat.completions.create(model="small", messages=TEXT, extra_body={"choice": ["certainly", "never"]})
     assert answer.choices[0].message.content in ("certainly", "never")
 
 
 def test_an_answer_that_is_begun_goes_on(client: OpenAI, pipe: Pipeline) -> None:
     messages: list[Any] = [{"role": "user", "content": "Count to five."}, {"role": "assistant", "content": "One, two"}]
-    answer = client.chat.completions.create(model="seedling", messages=messages, max_tokens=6)
+    answer = client.chat.completions.create(model="small", messages=messages, max_tokens=6)
     assert answer.choices[0].message.content == pipe(messages, GenerationConfig(max_new_tokens=6)).text
 
 
@@ -248,3 +246,54 @@ def test_settings_that_are_not_given_are_the_servers(serve: Callable[..., Any]) 
         first, second = live.ask(ignore_eos=True), live.ask(ignore_eos=True, temperature=0)
         assert first.json()["choices"] == second.json()["choices"]
         assert live.line(first)["completion_tokens"] == 9
+
+
+def test_a_seed_makes_an_answer_anew(client: OpenAI) -> None:
+    def text(seed: int) -> str | None:
+        settings: dict[str, Any] = {"max_tokens": 16, "temperature": 2, "seed": seed, "extra_body": LONG}
+        return client.chat.completions.create(model="small", messages=TEXT, **settings).choices[0].message.content
+
+    assert text(1) == text(1)
+    assert text(1) != text(2)
+
+
+def test_json_of_a_schema_streams(client: OpenAI) -> None:
+    settings: dict[str, Any] = {"model": "small", "messages": TEXT}
+    settings["response_format"] = {"type": "json_schema", "json_schema": {"name": "dish", "schema": SCHEMA}}
+    chunks = client.chat.completions.create(**settings, stream=True)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert text == client.chat.completions.create(**settings).choices[0].message.content
+    assert set(json.loads(text)) == {"dish", "hot"}
+
+
+def test_what_was_found_in_the_cache_is_told(client: OpenAI, pipe: Pipeline) -> None:
+    picture = Image.effect_noise((200, 200), 50).convert("RGB")
+    content = [image_part(picture), {"type": "text", "text": "What is it? " * 10}]
+    settings: dict[str, Any] = {"model": "small", "messages": [{"role": "user", "content": content}], "max_tokens": 1}
+
+    def cached(**more: Any) -> tuple[int, int]:
+        answer = client.chat.completions.create(**settings, **more)
+        assert answer.usage is not None
+        assert answer.usage.prompt_tokens_details is not None
+        return answer.usage.prompt_tokens_details.cached_tokens or 0, answer.usage.prompt_tokens
+
+    first, _ = cached()
+    again, total = cached(n=2)
+    assert first < again, "another picture in the same place is not this one"
+    assert total - pipe.engine_config.block_size <= again < total
+    chunks = list(client.chat.completions.create(**settings, stream=True, stream_options={"include_usage": True}))
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.prompt_tokens_details is not None
+    assert chunks[-1].usage.prompt_tokens_details.cached_tokens == again
+
+
+def test_lmdeploys_name_for_the_tiles_of_a_picture(client: OpenAI) -> None:
+    wide = Image.new("RGB", (448, 224), "red")
+
+    def tokens(**options: Any) -> int:
+        messages: Any = [{"role": "user", "content": [image_part(wide, **options), {"type": "text", "text": "?"}]}]
+        usage = client.chat.completions.create(model="small", messages=messages, max_tokens=1).usage
+        assert usage is not None
+        return usage.prompt_tokens
+
+    assert tokens(max_dynamic_patch=1) == tokens(max_tiles=1) == tokens(detail="low") < tokens()

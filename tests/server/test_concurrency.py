@@ -45,7 +45,7 @@ def test_nothing_is_lost_or_mixed(serve: Callable[..., Any], pipe: Pipeline) -> 
                 if mood == "hostile":
                     assert live.ask(**body).status_code == 400
                     continue
-                stream = client.chat.completions.create(model="seedling", stream=True, **body)
+                stream = client.chat.completions.create(model="small", stream=True, **body)
                 if mood == "leaves":
                     next(stream)
                     stream.close()

@@ -63,7 +63,17 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role", "'robot'"),
     ({"messages": [{"role": "user"}]}, "messages[0].content", "is missing"),
     ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "=5"),
-    ({"messages": [{"role": "user", "content": [{"type": "video_url"}]}]}, "messages[0].content[0]", "image_url"),
+    ({"messages": [{"role": "user", "content": [{"type": "audio_url"}]}]}, "messages[0].content[0]", "image_url"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "video_url"}]}]},
+        "messages[0].content[0].video_url",
+        "missing",
+    ),
+    ({"media_io_kwargs": {"video": {"fps": 1}}}, "media_io_kwargs.video.fps", "no field of this request"),
+    ({"chat_template_kwargs": {"enable_thinking": False}}, "chat_template_kwargs", "no field of this request"),
+    ({"documents": [{"text": "x"}]}, "documents", "no field of this request"),
+    ({"add_generation_prompt": True}, "add_generation_prompt", "no field of this request"),
+    ({"image_embeds": "gANjYnVpbHRpbnMKZXZhbA=="}, "image_embeds", "no field of this request"),
     ({"messages": [USER, USER]}, "messages", "second user message in a row"),
     ({"messages": [{"role": "system", "content": "x"}]}, "messages", "no user message"),
     ({"messages": [{"role": "user", "content": "<image> ?"}]}, "messages", "1 <image> in its text and 0 images"),
@@ -113,7 +123,7 @@ def test_clients_raise_the_right_errors(live: Live) -> None:
         with pytest.raises(openai.NotFoundError, match="no such model"):
             client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "x"}])
         with pytest.raises(openai.BadRequestError, match="switched off") as raised:
-            client.chat.completions.create(model="seedling", **url("https://example.org/a.png"))
+            client.chat.completions.create(model="small", **url("https://example.org/a.png"))
         assert raised.value.code == "invalid_image"
         assert raised.value.param == "messages"
 
@@ -125,11 +135,11 @@ def test_a_long_prompt_has_openais_code(live: Live) -> None:
 
 def test_pictures_have_limits(serve: Callable[..., Any]) -> None:
     small = image_part(Image.new("RGB", (40, 40), "red"))
-    wide = image_part(Image.new("RGB", (900, 450), "red"))
+    wide = image_part(Image.new("RGB", (448, 224), "red"))
     with serve(max_images=2, max_tiles=3, max_image_bytes=4000, max_image_pixels=500_000) as live:
         assert live.ask(messages=picture_message(small, small), max_tokens=1).status_code == 200
         for parts, words in (
-            ((small,) * 3, "holds 3 pictures: at most 2"),
+            ((small,) * 3, "holds 3 pictures and videos: at most 2"),
             ((wide, wide), "6 tiles: at most 3"),
             ((image_part(Image.effect_noise((100, 100), 99)),), "max_bytes"),
             ((image_part(Image.new("1", (1000, 1000))),), "pixels"),
@@ -201,7 +211,7 @@ def test_an_error_in_the_middle_is_the_last_event(live: Live, monkeypatch: pytes
     assert json.loads(events[-1].removeprefix("data: "))["error"]["type"] == "server_error"
     assert "secret" not in response.text
     with live.openai() as client, pytest.raises(openai.APIError):
-        list(client.chat.completions.create(model="seedling", messages=[{"role": "user", "content": "x"}], stream=True,
+        list(client.chat.completions.create(model="small", messages=[{"role": "user", "content": "x"}], stream=True,
                                             extra_body={"ignore_eos": True}))  # fmt: skip
 
 

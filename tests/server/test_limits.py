@@ -83,6 +83,20 @@ class TestBodies:
         asyncio.run(read_two())
         assert bodies.held == 0
 
+    def test_a_million_wrong_values_hold_nobody_up(self, live: Live) -> None:
+        body = b'{"messages": [' + b"1," * 1_000_000 + b"1]}"
+        slowest = 0.0
+        with ThreadPoolExecutor(1) as pool:
+            post = pool.submit(raw_request, live, f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                               f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n", body)  # fmt: skip
+            while not post.done():
+                begun = time.monotonic()
+                assert live.http.get("/health").status_code == 200
+                slowest = max(slowest, time.monotonic() - begun)
+        assert post.result().startswith(b"HTTP/1.1 400 ")
+        assert b"more than 65536 commas" in post.result()
+        assert slowest < 2
+
     def test_a_body_that_is_cut_off_is_nobodys(self) -> None:
         bodies = Bodies(ServerSettings())
 
@@ -100,7 +114,7 @@ class TestBodies:
 class TestTiles:
     def test_all_tiles_together_are_bounded(self, serve: Serve) -> None:
         with serve(max_held_tiles=3) as live, ThreadPoolExecutor(1) as pool:
-            wide = image_part(Image.new("RGB", (900, 450)))
+            wide = image_part(Image.new("RGB", (448, 224)))
             body: dict[str, Any] = {"messages": [{"role": "user", "content": [wide]}], "max_tokens": 1}
             with held(live.state.pipe.engine):
                 first = pool.submit(live.ask, **body)
@@ -180,7 +194,7 @@ def keyed(pipe: Pipeline) -> Iterator[Live]:
 
 
 ROUTES = [
-    ("GET", "/"), ("GET", "/openapi.json"), ("GET", "/v1/models"), ("GET", "/v1/models/seedling"), ("GET", "/health"),
+    ("GET", "/"), ("GET", "/openapi.json"), ("GET", "/v1/models"), ("GET", "/v1/models/small"), ("GET", "/health"),
     ("GET", "/ready"), ("GET", "/metrics"), ("POST", "/v1/chat/completions"), ("POST", "/v1/completions"),
     ("GET", "/nothing"), ("OPTIONS", "/v1/models"), ("GET", "//v1/models"), ("GET", "/v1/models/"),
 ]  # fmt: skip
@@ -197,7 +211,7 @@ class TestKeys:
 
     def test_openais_client_sends_it(self, keyed: Live) -> None:
         with keyed.openai(BOB) as client:
-            assert client.models.list().data[0].id == "seedling"
+            assert client.models.list().data[0].id == "small"
         with keyed.openai("wrong-0123456789abcdef") as client, pytest.raises(openai.AuthenticationError):
             client.models.list()
         assert BOB not in keyed.log.getvalue()
@@ -290,7 +304,7 @@ class TestLeaving:
             monkeypatch.setattr(live.state.pipe, "stream", slow)
             with live.openai().with_options(timeout=0.1) as client, pytest.raises(openai.APITimeoutError):
                 client.chat.completions.create(
-                    model="seedling", messages=[{"role": "user", "content": "x"}], max_tokens=1500
+                    model="small", messages=[{"role": "user", "content": "x"}], max_tokens=1500
                 )
             eventually(lambda: live.state.gate.num_answers == 0, 2)
             eventually(lambda: bool(closed), 2)

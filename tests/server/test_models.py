@@ -15,7 +15,7 @@ import ivl
 from ivl.server.schema import ChatRequest, CompletionRequest
 from ivl.session import Pipeline
 from ivl.types import GenerationConfig
-from ivl.zoo import seedling_folder
+from ivl.zoo import nano_folder
 from random_adapter import make_adapter, tensors_of, write_adapter
 from server.conftest import Live
 from server.prometheus_text import parse
@@ -26,7 +26,7 @@ MESSAGES: Any = [{"role": "user", "content": "Hello"}]
 @pytest.fixture(scope="module")
 def adapted(tmp_path_factory: pytest.TempPathFactory, pipe: Pipeline) -> Iterator[str]:
     """The name of an adapter that is loaded beside the base model."""
-    adapter = make_adapter(1, ivl.load_config(seedling_folder()), parts=("language_model",), scale=2.0)
+    adapter = make_adapter(1, ivl.load_config(nano_folder()), parts=("language_model",), scale=2.0)
     folder: Path = write_adapter(tmp_path_factory.mktemp("adapter"), tensors_of(adapter))
     pipe.load_adapter("food", folder)
     yield "food"
@@ -39,17 +39,17 @@ def test_the_model_of_a_request_is_the_base_or_an_adapter(
     own = GenerationConfig(max_new_tokens=8, ignore_eos=True)
     with serve(adapters=(adapted,)) as live, live.openai() as client:
         listed = client.models.list().data
-        assert [(model.id, model.to_dict()["parent"]) for model in listed] == [("seedling", None), ("food", "seedling")]
+        assert [(model.id, model.to_dict()["parent"]) for model in listed] == [("small", None), ("food", "small")]
         assert client.models.retrieve("food").id == "food"
         texts = {}
-        for name, adapter in (("seedling", None), ("food", "food")):
+        for name, adapter in (("small", None), ("food", "food")):
             answer = client.chat.completions.create(
                 model=name, messages=MESSAGES, max_tokens=8, extra_body={"ignore_eos": True}
             )
             assert answer.model == name
             texts[name] = answer.choices[0].message.content
             assert texts[name] == pipe("Hello", own, adapter=adapter).text
-        assert texts["food"] != texts["seedling"]
+        assert texts["food"] != texts["small"]
         with pytest.raises(openai.NotFoundError):
             client.models.retrieve("foods")
         assert 'ivl_answers_total{model="food",finish_reason="length"} 1' in live.http.get("/metrics").text
@@ -112,7 +112,7 @@ def test_a_line_for_each_request_holds_nothing_that_was_said(serve: Callable[...
     first = lines[0]
     assert first["route"] == "/v1/chat/completions"
     assert first["id"] == answer.headers["x-request-id"]
-    assert (first["model"], first["n"], first["completion_tokens"], first["finish"]) == ("seedling", 1, 3, "length")
+    assert (first["model"], first["n"], first["completion_tokens"], first["finish"]) == ("small", 1, 3, "length")
     assert 0 < first["ttft_ms"] <= first["total_ms"]
     assert lines[1]["error"] == "model_not_found"
     assert answer.json()["choices"][0]["message"]["content"] not in json.dumps(first) or not answer.text

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -81,7 +82,27 @@ def test_an_answer_that_has_not_begun_gets_a_503(serve: Callable[..., Any]) -> N
         assert answers[0].json()["error"]["code"] == "draining"
 
 
-def test_the_command_ends_with_0_when_it_is_told_to() -> None:
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # it was closed meanwhile
+        return ""
+
+
+def listening(pid: int) -> list[int]:
+    """Ports that a process listens on, TCP and UDP, as Linux tells."""
+    folder = Path(f"/proc/{pid}")
+    own = {match[1] for each in (folder / "fd").iterdir() if (match := re.match(r"socket:\[(\d+)\]", _target(each)))}
+    ports = []
+    for name in ("tcp", "tcp6", "udp", "udp6"):
+        for row in (line.split() for line in (folder / "net" / name).read_text().splitlines()[1:]):
+            if row[9] in own and (row[3] == "0A" or name.startswith("udp")):
+                ports.append(int(row[1].rpartition(":")[2], 16))
+    return ports
+
+
+def test_the_command_listens_and_ends_with_0_when_it_is_told_to() -> None:
+    """It says where it listens when it does, no port of torch, a debugger or a worker is beside it, and it drains."""
     command = [sys.executable, "-m", "ivl", "serve", "--port", "0", "--session-len", "2048", "--name", "tiny"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "IVL_API_KEYS": "me:0123456789abcdef"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
@@ -94,6 +115,7 @@ def test_the_command_ends_with_0_when_it_is_told_to() -> None:
             with httpx.Client(base_url=address[1], headers=headers, timeout=30) as client:
                 assert client.get("/v1/models").json()["data"][0]["id"] == "tiny"
                 with begun_stream(client, 200) as lines:
+                    assert listening(process.pid) == [int(address[2])]
                     process.send_signal(signal.SIGTERM)
                     assert list(lines)[-1] == "data: [DONE]"
             rest = process.stderr.read()

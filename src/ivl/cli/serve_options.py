@@ -24,6 +24,7 @@ OPTIONS: tuple[tuple[str, str, Any, str], ...] = (
     ("--max-n", "max_n", COUNT, "Answers to one prompt at most. [default: 16]"),
     ("--max-queue", "max_queue", SIZE, "Answers that may wait; more are refused with 429. [default: 128]"),
     ("--per-key", "per_key", COUNT, "Answers that one API key may have under way. [default: 64]"),
+    ("--max-connections", "max_connections", COUNT, "Open connections at most. [default: 512]"),
     (
         "--drain-timeout",
         "drain_timeout_s",

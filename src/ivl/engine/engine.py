@@ -228,7 +228,9 @@ class EngineCore:
             finish = "length"
         if finish:
             self._remove(sequence)
-        return TokenOutput(token_id=choice.token_id, finish_reason=finish, logprob=choice.logprob)
+        return TokenOutput(
+            token_id=choice.token_id, finish_reason=finish, logprob=choice.logprob, num_shared=sequence.num_shared
+        )
 
     def _remove(self, sequence: Sequence) -> None:
         self.scheduler.remove(sequence)

@@ -73,3 +73,5 @@ class TokenOutput:
     finish_reason: FinishReason | None = None
     """Set on the last token: "stop" when it is a stop token, else "length"."""
     logprob: TokenLogprob | None = None
+    num_shared: int = 0
+    """Tokens of its prompt that were found in the cache when it began."""

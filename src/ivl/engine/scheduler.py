@@ -127,6 +127,8 @@ class Scheduler:
         sequence.num_entries += 1
         sequence.num_published = len(shared)
         sequence.num_computed = len(shared) * sequence.block_size
+        if sequence.num_entries == 1:  # what it finds after a preemption is its own
+            sequence.num_shared = sequence.num_computed
         self._underway.update(dict.fromkeys(keys[len(shared) :], sequence))
         self.num_shared_tokens += sequence.num_computed
         self.running[sequence.id] = self.waiting.pop(sequence.id)

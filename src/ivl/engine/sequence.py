@@ -42,6 +42,8 @@ class Sequence:
         self.blocks: list[int] = []
         self.num_entries = 0
         """How often it was given blocks anew."""
+        self.num_shared = 0
+        """Tokens of its prompt that were found in the cache when it first got blocks."""
         self.num_computed = 0
         """Tokens whose keys and values are in the cache."""
         self.num_published = 0

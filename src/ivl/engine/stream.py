@@ -5,7 +5,8 @@ In: outcomes, on the engine's thread. Out: tokens, or the error that ended them,
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Self
 
@@ -26,6 +27,8 @@ class Mailbox:
         self.outcomes: SimpleQueue[Outcome | None] = SimpleQueue()
         """None: nothing more comes."""
         self.wake: Callable[[], object] | None = None
+        self.reader: tuple[asyncio.AbstractEventLoop, Callable[[], object]] | None = None
+        """A loop, and what `wake` has it call."""
         self.request_id: int | None = None
         """The engine's; None until it has taken the request, and after it has ended."""
 
@@ -38,6 +41,21 @@ class Mailbox:
                 wake()
             except RuntimeError:  # the reader's event loop is closed: nobody reads any more
                 self.wake = None
+
+
+def deliver(outcomes: Iterable[tuple[Mailbox, Outcome]]) -> None:
+    """Hand over what a step gave. Each event loop is woken once for all who read in it: for every token, it would cost
+    more than the rest of the token's way.
+    """
+    calls: dict[asyncio.AbstractEventLoop, list[Callable[[], object]]] = {}
+    for mailbox, outcome in outcomes:
+        mailbox.outcomes.put(outcome)
+        reader = mailbox.reader  # behind `put`: who listens only now looks into the queue after that
+        if reader is not None:
+            calls.setdefault(reader[0], []).append(reader[1])
+    for loop, each in calls.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody reads any more
+            loop.call_soon_threadsafe(_call_all, each)
 
 
 class TokenStream:
@@ -92,6 +110,7 @@ class TokenStream:
             arrived = asyncio.Event()
             self._loop, self._arrived = loop, arrived
             self._mailbox.wake = lambda: loop.call_soon_threadsafe(arrived.set)
+            self._mailbox.reader = loop, arrived.set
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
@@ -105,3 +124,8 @@ class TokenStream:
         if outcome is not None:
             raise outcome
         return None
+
+
+def _call_all(functions: Iterable[Callable[[], object]]) -> None:
+    for function in functions:
+        function()

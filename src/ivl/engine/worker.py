@@ -20,7 +20,7 @@ from typing import TypeVar
 from ivl.engine.engine import EngineCore, EngineStats
 from ivl.engine.request import Request, TokenOutput
 from ivl.engine.sequence import Sequence
-from ivl.engine.stream import FORKED, Mailbox, TokenStream
+from ivl.engine.stream import FORKED, Mailbox, TokenStream, deliver
 from ivl.errors import EngineError, IvlError
 
 Result = TypeVar("Result")
@@ -135,12 +135,13 @@ class _Loop:
             mailbox.request_id = None
 
     def _step(self) -> None:
-        for request_id, outcome in self.core.step():
-            mailbox = self.mailboxes[request_id]
+        outcomes = [(self.mailboxes[request_id], outcome) for request_id, outcome in self.core.step()]
+        for mailbox, outcome in outcomes:
             if not isinstance(outcome, TokenOutput) or outcome.finish_reason:
-                del self.mailboxes[request_id]
+                assert mailbox.request_id is not None, "a request ended twice"
+                del self.mailboxes[mailbox.request_id]
                 mailbox.request_id = None
-            mailbox.put(outcome)
+        deliver(outcomes)
 
     def _obey(self) -> bool:
         """Do what was posted, waiting for something to do; False to end."""

@@ -1,13 +1,17 @@
 """Which frames of a video are taken, and how much of one is read at most.
 
-In: the number of frames, frames a second, and what was asked for. Out: indices. Knows no files and no pixels.
+In: the number of frames, frames a second, and what was asked for. Out: indices, and each frame as it is kept. Knows no
+files.
 """
 
 from dataclasses import dataclass
 
+from PIL import Image
+
 from ivl.errors import ImageError, SettingsError
 
-_MOST_FRAMES = 512
+MOST_FRAMES = 512
+"""Frames that are taken from one video."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +49,13 @@ class FrameRequest:
     end_s: float | None
     as_viewed: bool
     limits: VideoLimits
+    tile_size: int | None = None
+    """Frames are kept as tiles of this side, which is all that a model sees of them; None: as they are."""
 
     def __post_init__(self) -> None:
         count = self.num_frames
-        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= _MOST_FRAMES:
-            raise SettingsError(f"num_frames={count!r} is not allowed: a whole number of 1 to {_MOST_FRAMES}")
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST_FRAMES:
+            raise SettingsError(f"num_frames={count!r} is not allowed: a whole number of 1 to {MOST_FRAMES}")
         start, end = self.start_s or 0.0, self.end_s if self.end_s is not None else float("inf")
         if not 0 <= start < end:  # false for NaN too
             raise SettingsError(
@@ -78,11 +84,18 @@ class FrameRequest:
                 f"{self.name} has frames of {width} by {height} pixels: "
                 f"1 to max_pixels={self.limits.max_pixels} are allowed"
             )
-        if self.num_frames * width * height > self.limits.max_kept_pixels:
+        kept = width * height if self.tile_size is None else self.tile_size**2
+        if self.num_frames * kept > self.limits.max_kept_pixels:
             raise ImageError(
                 f"{self.name}: {self.num_frames} frames of {width} by {height} pixels are more than "
                 f"max_kept_pixels={self.limits.max_kept_pixels}: take fewer"
             )
+
+    def keep(self, image: Image.Image) -> Image.Image:
+        """A taken frame as it is kept; a tile has the pixels that `split_tiles` gives with max_tiles=1."""
+        if self.tile_size is None:
+            return image
+        return image.resize((self.tile_size, self.tile_size), Image.Resampling.BICUBIC)
 
 
 def sample_indices(

@@ -26,7 +26,16 @@ from ivl.processing.urls import shown_url
 from ivl.processing.viewing import mend_transparency, to_rgb, viewed_size
 from ivl.types import ImageSource
 
-__all__ = ["ImageLimits", "content_digest", "load_image", "open_file", "picture_size", "read_file", "shown_path"]
+__all__ = [
+    "ImageLimits",
+    "content_digest",
+    "decode_data_uri",
+    "load_image",
+    "open_file",
+    "picture_size",
+    "read_file",
+    "shown_path",
+]
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:")
 _FETCHED = ("http:", "https:", "file:", "ftp:")
@@ -157,7 +166,7 @@ def _read(source: object, limits: ImageLimits, policy: FetchPolicy, allow_paths:
     if isinstance(source, bytes | bytearray | memoryview):
         return "the picture given as bytes", bytes(source)
     if isinstance(source, str) and source[:5].lower() == "data:":
-        return "the picture in the data URI", _decode_data_uri(source, limits.max_bytes)
+        return "the picture in the data URI", decode_data_uri(source, limits.max_bytes)
     if isinstance(source, str) and _is_url(source):
         return shown_url(source), fetch_url(source, policy)
     if not isinstance(source, str | os.PathLike):
@@ -179,14 +188,18 @@ def _is_url(text: str) -> bool:
     return scheme is not None and (text[scheme.end() :].startswith("//") or scheme[0].lower() in _FETCHED)
 
 
-def _decode_data_uri(uri: str, max_bytes: int) -> bytes:
-    """The bytes in `data:image/...;base64,...`. Raises ImageError if they are something else or broken."""
+def decode_data_uri(uri: str, max_bytes: int, kinds: tuple[str, ...] = ("image/png", "image/")) -> bytes:
+    """The bytes in `data:image/...;base64,...`. Raises ImageError if they are something else or broken.
+
+    kinds: what its media type may begin with, after an example of one.
+    """
     head, comma, body = uri[5:].partition(",")
     kind, *parameters = head.split(";")
-    if not comma or not kind.strip().lower().startswith("image/"):
-        raise ImageError(f"data URI of kind {head[:40]!r} is not allowed: data:image/png;base64,... or another image")
+    if not comma or not kind.strip().lower().startswith(kinds[1:]):
+        what = kinds[1].strip("/")
+        raise ImageError(f"data URI of kind {head[:40]!r} is not allowed: data:{kinds[0]};base64,... or another {what}")
     if len(body) > 4 * max_bytes:
-        raise ImageError(f"the data URI has {len(body)} characters: its picture is above max_bytes={max_bytes}")
+        raise ImageError(f"the data URI has {len(body)} characters: what is in it is above max_bytes={max_bytes}")
     data = urllib.parse.unquote_to_bytes(body)
     if "base64" not in (parameter.strip().lower() for parameter in parameters):
         return data
@@ -194,4 +207,4 @@ def _decode_data_uri(uri: str, max_bytes: int) -> bytes:
     try:
         return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ImageError("the data URI is not valid base64: its picture cannot be read") from error
+        raise ImageError("the data URI is not valid base64: what is in it cannot be read") from error

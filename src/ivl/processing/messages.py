@@ -186,10 +186,20 @@ def _checked(part: Part, where: str) -> Part:
         if part.max_tiles is not None:
             _check_number(part.max_tiles, f"{where}.max_tiles", MOST_TILES)
     else:
-        if not isinstance(part.source, str | Path | bytes):
+        if part.frames is not None:
+            _check_frames(part, where)
+        elif not isinstance(part.source, str | Path | bytes):
             raise PromptError(f"{where}.source is {show(part.source)}: a path, URL, data URI or bytes is needed")
         _check_number(part.num_frames, f"{where}.num_frames", MAX_FRAMES)
     return part
+
+
+def _check_frames(part: VideoPart, where: str) -> None:
+    frames = part.frames
+    if part.source or not isinstance(frames, tuple) or not all(isinstance(each, PIL.Image.Image) for each in frames):
+        raise PromptError(f"{where}.frames needs a tuple of PIL images and no source beside it")
+    if not 1 <= len(frames) <= MAX_FRAMES:
+        raise PromptError(f"{where}.frames holds {len(frames)}: 1 to {MAX_FRAMES} are allowed")
 
 
 def _check_number(value: Any, where: str, most: int) -> None:

@@ -27,7 +27,7 @@ from ivl.processing.tiling import MOST_TILES, choose_grid, split_tiles, tiles_to
 from ivl.processing.tokenizer import Tokenizer
 from ivl.processing.tokenizer_files import load_tokenizer
 from ivl.processing.tokenizer_settings import read_object
-from ivl.processing.video import check_source, load_frames
+from ivl.processing.video import check_video_part, load_video
 from ivl.types import ImagePart, Message, ModelInputs, VideoPart
 
 UNTRAINED = -100
@@ -215,11 +215,9 @@ class Processor:
 
     def _pictures(self, part: ImagePart | VideoPart, limit: int) -> list[_Picture]:
         if isinstance(part, VideoPart):
-            frames = load_frames(
-                part.source, part.num_frames, start_s=part.start_s, end_s=part.end_s, as_viewed=self.as_viewed
-            )
             return [
-                _Picture(image=each, width=each.width, height=each.height, max_tiles=1, num_tiles=1) for each in frames
+                _Picture(image=each, width=each.width, height=each.height, max_tiles=1, num_tiles=1)
+                for each in load_video(part, as_viewed=self.as_viewed)
             ]
         image = load_image(part.source, as_viewed=self.as_viewed)
         size = self._size(part, image.width, image.height, limit)
@@ -227,9 +225,8 @@ class Processor:
 
     def _sizes(self, part: ImagePart | VideoPart, limit: int) -> list[PictureSize]:
         if isinstance(part, VideoPart):
-            check_source(part.source, part.num_frames, start_s=part.start_s, end_s=part.end_s)
             side = self.config.image_size
-            return [PictureSize(width=side, height=side, max_tiles=1, num_tiles=1)] * part.num_frames
+            return [PictureSize(width=side, height=side, max_tiles=1, num_tiles=1)] * check_video_part(part)
         return [self._size(part, *picture_size(part.source, self.as_viewed), limit)]
 
     def _size(self, part: ImagePart, width: int, height: int, limit: int) -> PictureSize:

@@ -193,7 +193,7 @@ class _Reader:
     def _to_rgb(self, frame: Any) -> Image.Image:
         image: Image.Image = frame.to_image()
         turn = _TURNS.get(round(frame.rotation)) if self.request.as_viewed else None
-        return image if turn is None else image.transpose(turn)
+        return self.request.keep(image if turn is None else image.transpose(turn))
 
 
 def _container(head: bytes) -> str | None:

@@ -10,13 +10,15 @@ from PIL.Image import Image
 
 from ivl.server.errors import ApiError
 from ivl.server.generation import generation_config
-from ivl.server.job import Job, Prepare, head, usage_of
+from ivl.server.job import Job, Prepare, Usage, head, usage_of
 from ivl.server.logprobs import Logprobs
 from ivl.server.record import Record
-from ivl.server.schema import ChatMessage, ChatRequest, TextContent
+from ivl.server.schema import ChatMessage, ChatRequest, ImageUrl, TextContent, VideoContent
 from ivl.server.state import State
+from ivl.server.tools import check_tools
+from ivl.server.video import check_frames, video_limits
 from ivl.session import AnswerStream
-from ivl.types import ImagePart, Message, Part, Response, Role, TextPart
+from ivl.types import ImagePart, Message, Part, Response, Role, TextPart, VideoPart
 
 
 def chat_job(raw: bytes, state: State, record: Record) -> tuple[Job, Prepare]:
@@ -24,23 +26,32 @@ def chat_job(raw: bytes, state: State, record: Record) -> tuple[Job, Prepare]:
     request = ChatRequest.model_validate_json(raw)
     model, adapter = state.adapter(request.model)
     gen_config = generation_config(request, state.settings, state.pipe.session_len)
-    messages = tuple(_message(message) for message in request.messages)
-    num_images = sum(isinstance(part, ImagePart) for message in messages for part in message.parts)
+    check_tools(request, state.pipe.processor.template.name)
+    media = request.media_io_kwargs
+    num_frames = media.video.num_frames if media and media.video else None
+    messages = tuple(_message(message, num_frames) for message in request.messages)
+    num_images = sum(not isinstance(part, TextPart) for message in messages for part in message.parts)
     _check_counts(messages, num_images, state)
+    check_frames(messages, state.settings)
     salt, hold = record.key, state.tiles.hold()
 
     def prepare() -> AnswerStream:
         loaded = state.pipe.loaded(
-            messages, limits=state.image_limits, fetch_policy=state.fetch_policy, allow_paths=False
+            messages,
+            limits=state.image_limits,
+            video_limits=video_limits(messages, state.settings),
+            fetch_policy=state.fetch_policy,
+            allow_paths=False,
         )
         record.tiles = _checked_tiles(loaded, state)
         hold.take(record.tiles)
         return state.pipe.stream(loaded, gen_config, adapter=adapter, cache_salt=salt)
 
-    shape = ChatShape(model, state.logprobs(gen_config))
+    shape = ChatShape(model, state.logprobs(gen_config), gen_config.n)
     job = Job(
         model=model,
         gen_config=gen_config,
+        num_answers=gen_config.n,
         is_stream=bool(request.stream),
         include_usage=request.stream_options is not None and request.stream_options.include_usage,
         num_images=num_images,
@@ -53,8 +64,9 @@ def chat_job(raw: bytes, state: State, record: Record) -> tuple[Job, Prepare]:
 class ChatShape:
     """`chat.completion` and `chat.completion.chunk`."""
 
-    def __init__(self, model: str, logprobs: Logprobs) -> None:
+    def __init__(self, model: str, logprobs: Logprobs, n: int) -> None:
         self._head = head("chatcmpl", "chat.completion", model)
+        self._n = n
         self._logprobs = logprobs
         self._begun: set[int] = set()
 
@@ -76,7 +88,7 @@ class ChatShape:
         }
         return {**self._chunk_head, "choices": [choice]}
 
-    def usage_chunk(self, usage: dict[str, int]) -> dict[str, Any]:
+    def usage_chunk(self, usage: Usage) -> dict[str, Any]:
         """The tokens used, without any choice."""
         return {**self._chunk_head, "choices": [], "usage": usage}
 
@@ -91,15 +103,16 @@ class ChatShape:
             }
             for response in responses
         ]
-        return {**self._head, "choices": choices, "usage": usage_of(responses)}
+        return {**self._head, "choices": choices, "usage": usage_of(responses, self._n)}
 
     @property
     def _chunk_head(self) -> dict[str, Any]:
         return {**self._head, "object": "chat.completion.chunk"}
 
 
-def _message(message: ChatMessage) -> Message:
-    """The session's form of a message. Only texts and pictures come through: a video's source could be a path."""
+def _message(message: ChatMessage, num_frames: int | None) -> Message:
+    """The session's form of a message. num_frames: of videos that do not say it themselves."""
+    assert message.role != "tool", "tools were not refused"
     role: Role = "system" if message.role == "developer" else message.role
     if isinstance(message.content, str):
         return Message(role=role, parts=(TextPart(text=message.content),))
@@ -107,10 +120,17 @@ def _message(message: ChatMessage) -> Message:
     for part in message.content:
         if isinstance(part, TextContent):
             parts.append(TextPart(text=part.text))
+        elif isinstance(part, VideoContent):
+            count = part.video_url.num_frames or num_frames
+            source = part.video_url.url
+            parts.append(VideoPart(source=source) if count is None else VideoPart(source=source, num_frames=count))
         else:
-            low = 1 if part.image_url.detail == "low" else None
-            parts.append(ImagePart(source=part.image_url.url, max_tiles=part.image_url.max_tiles or low))
+            parts.append(ImagePart(source=part.image_url.url, max_tiles=_max_tiles(part.image_url)))
     return Message(role=role, parts=tuple(parts))
+
+
+def _max_tiles(image: ImageUrl) -> int | None:
+    return image.max_tiles or image.max_dynamic_patch or (1 if image.detail == "low" else None)
 
 
 def _check_counts(messages: Sequence[Message], num_images: int, state: State) -> None:
@@ -121,21 +141,28 @@ def _check_counts(messages: Sequence[Message], num_images: int, state: State) ->
         )
     if num_images > settings.max_images:
         raise ApiError(
-            400, f"the request holds {num_images} pictures: at most {settings.max_images} are read", param="messages"
+            400,
+            f"the request holds {num_images} pictures and videos: at most {settings.max_images} are read",
+            param="messages",
         )
 
 
 def _checked_tiles(messages: Sequence[Message], state: State) -> int:
-    """Tiles that the pictures will be cut into; none is cut yet. Raises ApiError where they are too many."""
+    """Tiles of the pictures, which are not cut yet, and of the videos. Raises ApiError where they are too many."""
     processor, total = state.pipe.processor, 0
-    for part in (part for message in messages for part in message.parts if isinstance(part, ImagePart)):
-        assert isinstance(part.source, Image), "a picture was not read"
-        total += processor.count_tiles(part.source.width, part.source.height, part.max_tiles or processor.max_tiles)
+    for part in (part for message in messages for part in message.parts):
+        if isinstance(part, VideoPart):
+            assert part.frames is not None, "a video was not read"
+            total += len(part.frames)
+        elif isinstance(part, ImagePart):
+            assert isinstance(part.source, Image), "a picture was not read"
+            most = part.max_tiles or processor.max_tiles
+            total += processor.count_tiles(part.source.width, part.source.height, most)
     if total > state.settings.max_tiles:
         raise ApiError(
             400,
-            f"the pictures would be {total} tiles: at most {state.settings.max_tiles} are read, so send fewer, "
-            'or give image_url a smaller "max_tiles" or "detail": "low"',
+            f"the pictures and frames would be {total} tiles: at most {state.settings.max_tiles} are read, so send "
+            'fewer, or give image_url a smaller "max_tiles" or "detail": "low"',
             code="too_many_tiles",
             param="messages",
         )

@@ -23,6 +23,9 @@ _MODEL = "/v1/models/"
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 
 
+MAX_HEAD_BYTES = 2**16
+
+
 class Front:
     """Wraps the app."""
 
@@ -63,6 +66,8 @@ class Front:
 
     def _check(self, scope: Scope, record: Record) -> None:
         """Raise ApiError for whoever may not come in."""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+            raise ApiError(431, f"the request's head is larger than {MAX_HEAD_BYTES} bytes", code="head_too_large")
         headers = dict(scope["headers"])
         record.key = self._state.keys.owner(headers.get(b"authorization", b"").decode("latin-1")) or ""
         is_open = self._state.settings.open_health and scope["path"] in _HEALTH

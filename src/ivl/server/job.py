@@ -16,6 +16,8 @@ from ivl.types import GenerationConfig, Response
 
 Prepare = Callable[[], AnswerStream]
 """Reads the pictures and starts the answers; for a thread of its own. Raises IvlError and ApiError."""
+Usage = dict[str, Any]
+"""OpenAI's `usage`."""
 
 
 class Shape(Protocol):
@@ -25,7 +27,7 @@ class Shape(Protocol):
         """A piece of a streamed answer; None where there is nothing to tell."""
         ...
 
-    def usage_chunk(self, usage: dict[str, int]) -> dict[str, Any]:
+    def usage_chunk(self, usage: Usage) -> dict[str, Any]:
         """The last chunk, where the client asked for the tokens used."""
         ...
 
@@ -41,6 +43,8 @@ class Job:
     model: str
     """The served name."""
     gen_config: GenerationConfig
+    num_answers: int
+    """To all prompts together."""
     is_stream: bool
     include_usage: bool
     num_images: int
@@ -60,8 +64,14 @@ def head(prefix: str, kind: str, model: str) -> dict[str, Any]:
     }
 
 
-def usage_of(responses: Sequence[Response]) -> dict[str, int]:
-    """Tokens of one prompt and its answers, of which these are the last pieces or the whole."""
-    prompt = responses[0].input_token_len
+def usage_of(responses: Sequence[Response], n: int) -> Usage:
+    """Tokens of all prompts and their n answers each, of which these are the last pieces or the whole."""
+    firsts = [response for response in responses if response.index % n == 0]
+    prompts = sum(first.input_token_len for first in firsts)
     answers = sum(response.generate_token_len for response in responses)
-    return {"prompt_tokens": prompt, "completion_tokens": answers, "total_tokens": prompt + answers}
+    return {
+        "prompt_tokens": prompts,
+        "completion_tokens": answers,
+        "total_tokens": prompts + answers,
+        "prompt_tokens_details": {"cached_tokens": sum(first.cached_token_len for first in firsts)},
+    }

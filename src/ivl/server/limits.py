@@ -82,7 +82,11 @@ class Body:
                 raise _busy("too many large requests are under way", self._settings)
             chunks.append(chunk)
             if not message.get("more_body", False):
-                return b"".join(chunks)
+                break
+        if sum(chunk.count(b",") for chunk in chunks) > self._settings.max_values:
+            most = self._settings.max_values
+            raise ApiError(400, f"the request holds more than {most} commas: it has too many values", code="too_long")
+        return b"".join(chunks)
 
     def _too_large(self) -> ApiError:
         most = self._settings.max_body_bytes

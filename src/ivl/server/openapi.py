@@ -19,6 +19,10 @@ _SQUARE = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAE0lEQVR4nGP8v5QBK2DCLjxYJQBM7g"
     "G0qfKk0wAAAABJRU5ErkJggg=="
 )
+_BLINKING = (
+    "data:image/gif;base64,R0lGODlhCAAIAIEAAOY8KAAAAAAAAAAAACH/C05FVFNDQVBFMi4wAwEAAAAh+QQAMgAAACwAAAAACAAIAAAIDwABCBxIsKDB"
+    "gwgTKkwYEAAh+QQBMgACACwAAAAACAAIAIEoWtwAAAAAAAAAAAAIDwABCBxIsKDBgwgTKkwYEAA7"
+)
 _CHAT_EXAMPLES: dict[str, dict[str, Any]] = {
     "a text": {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 64},
     "a picture": {
@@ -28,6 +32,17 @@ _CHAT_EXAMPLES: dict[str, dict[str, Any]] = {
                 "content": [
                     {"type": "image_url", "image_url": {"url": _SQUARE}},
                     {"type": "text", "text": "What colour is it?"},
+                ],
+            }
+        ],
+    },
+    "a video": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "video_url", "video_url": {"url": _BLINKING, "num_frames": 2}},
+                    {"type": "text", "text": "What changes?"},
                 ],
             }
         ],
@@ -55,7 +70,11 @@ _CHAT_EXAMPLES: dict[str, dict[str, Any]] = {
         },
     },
 }
-_COMPLETION_EXAMPLES: dict[str, dict[str, Any]] = {"a text": {"prompt": "A bowl of rice and", "max_tokens": 16}}
+_COMPLETION_EXAMPLES: dict[str, dict[str, Any]] = {
+    "a text": {"prompt": "A bowl of rice and", "max_tokens": 16},
+    "several": {"prompt": ["A bowl of rice and", "A cup of"], "max_tokens": 16, "n": 2, "temperature": 0.7},
+    "ids of tokens": {"prompt": [1, 2, 3], "max_tokens": 16},
+}
 _ERRORS = {
     "400": "The request cannot be done as it is; `param` names the field.",
     "401": "No key, or nobody's.",

@@ -6,7 +6,7 @@ In: what happens to a request. Out: its line. Knows no framework.
 import json
 import time
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -55,6 +55,6 @@ class RequestLog:
         if self._stream is None:
             return
         values: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="milliseconds")}
-        values |= {name: value for name, value in asdict(record).items() if value or name == "status"}
+        values |= {name: value for name, value in vars(record).items() if value or name == "status"}
         del values["began"]
         print(json.dumps(values), file=self._stream, flush=True)

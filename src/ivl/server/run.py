@@ -15,6 +15,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from ivl.errors import SettingsError
+from ivl.server.connection import Connection
+from ivl.server.front import MAX_HEAD_BYTES
+from ivl.server.heap import Pace, loaded, trimmer
 from ivl.server.settings import ServerSettings
 from ivl.server.state import State
 
@@ -23,15 +26,18 @@ _KEEP_ALIVE_S = 75
 _LAST_WORDS_S = 5
 """For answers that were stopped to tell so."""
 
+_TRIM_EVERY_S = 5.0
+
 
 class Server(uvicorn.Server):
     """Uvicorn's server, but for how it ends."""
 
-    def __init__(self, app: FastAPI, settings: ServerSettings) -> None:
+    def __init__(self, app: FastAPI, settings: ServerSettings, has_begun: Callable[[], None] = lambda: None) -> None:
+        """has_begun: called once when clients can connect."""
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=Connection,
                 ws="none",
                 log_config=None,
                 log_level="critical",
@@ -40,12 +46,19 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_LAST_WORDS_S,
-                h11_max_incomplete_event_size=2**16,
+                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             )
         )
         self._state: State = app.state.ivl
         self._settings = settings
         self._deadline: float | None = None
+        self._has_begun = has_begun
+        self._trim = trimmer()
+        self._pace = Pace(_TRIM_EVERY_S)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._has_begun()
 
     def drain(self) -> None:
         """Take no more requests and end when the running ones have. Called again: end now."""
@@ -63,6 +76,8 @@ class Server(uvicorn.Server):
         """Whether to end now; asked ten times a second."""
         if await super().on_tick(counter):
             return True
+        if self._pace.is_due(self._state.metrics.requests.total()):
+            self._state.threads.submit(self._trim)
         if self._deadline is None:
             return False
         if self._state.running and time.monotonic() < self._deadline:
@@ -92,10 +107,14 @@ def bind(settings: ServerSettings) -> socket.socket:
 
 def serve(app: FastAPI, settings: ServerSettings, listener: socket.socket, tell: Callable[[str], None]) -> None:
     """Answer on a socket that `bind` made until told to end. tell: gets the lines that say how to reach the server."""
-    for line in how_to_reach(settings, listener.getsockname()[1]):
-        tell(line)
+
+    def has_begun() -> None:
+        for line in how_to_reach(settings, listener.getsockname()[1]):
+            tell(line)
+
     try:
-        Server(app, settings).run(sockets=[listener])
+        with loaded():
+            Server(app, settings, has_begun).run(sockets=[listener])
     finally:
         app.state.ivl.threads.shutdown(wait=False, cancel_futures=True)
 

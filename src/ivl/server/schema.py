@@ -6,7 +6,22 @@ nothing a client asked for is left out in silence; nothing here reaches a templa
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+MAX_PROMPTS = 1024
+"""Prompts of one request for completions."""
+MAX_PROMPT_TOKENS = 2**18
+"""Tokens of a prompt that is given as ids; no model here reads more."""
+
+
+def _flag(value: Any) -> Any:
+    """Python holds 0 for equal to False."""
+    if not isinstance(value, bool | None):
+        raise ValueError("a boolean is needed")
+    return value
+
+
+Off = Annotated[Literal[False], BeforeValidator(_flag)]
 
 
 class Strict(BaseModel):
@@ -24,6 +39,7 @@ class ImageUrl(Strict):
     url: str = Field(description="A data URI (`data:image/png;base64,...`); http(s) URLs only where the server allows.")
     detail: Literal["auto", "low", "high"] = "auto"
     max_tiles: int | None = Field(None, ge=1, le=256, description="Tiles the picture is cut into at most.")
+    max_dynamic_patch: int | None = Field(None, ge=1, le=256, description="LMDeploy's name for max_tiles.")
 
 
 class ImageContent(Strict):
@@ -31,12 +47,29 @@ class ImageContent(Strict):
     image_url: ImageUrl
 
 
+class VideoUrl(Strict):
+    url: str = Field(
+        description="A data URI of a video file, an animated GIF, WebP or PNG, or of the frames themselves: "
+        "`data:video/jpeg;base64,FRAME,FRAME...`; http(s) URLs only where the server allows."
+    )
+    num_frames: int | None = Field(
+        None, ge=1, le=512, description="Frames taken, evenly spaced, one tile each; 8, or all that are sent as JPEG."
+    )
+
+
+class VideoContent(Strict):
+    type: Literal["video_url"]
+    video_url: VideoUrl
+
+
 Part = Annotated[
-    Annotated[TextContent, Tag("as text")] | Annotated[ImageContent, Tag("as image")],
+    Annotated[TextContent, Tag("as text")]
+    | Annotated[ImageContent, Tag("as image")]
+    | Annotated[VideoContent, Tag("as video")],
     Discriminator(
-        lambda part: {"text": "as text", "image_url": "as image"}.get(_type_of(part)),
+        lambda part: {"text": "as text", "image_url": "as image", "video_url": "as video"}.get(_type_of(part)),
         custom_error_type="part_type",
-        custom_error_message='a part has the type "text" or "image_url"',
+        custom_error_message='a part has the type "text", "image_url" or "video_url"',
     ),
 ]
 Content = Annotated[
@@ -46,7 +79,7 @@ Content = Annotated[
 
 
 class ChatMessage(Strict):
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"] = Field(description='"tool" is refused.')
     content: Content
     name: str | None = Field(None, description="Accepted and not used.")
     # What clients send back of an answer they got.
@@ -54,7 +87,16 @@ class ChatMessage(Strict):
     annotations: list[Any] | None = Field(None, max_length=0)
     audio: None = None
     function_call: None = None
-    tool_calls: list[Any] | None = Field(None, max_length=0)
+    tool_calls: list[Any] | None = Field(None, description="Only empty.")
+    tool_call_id: str | None = Field(None, description="Of a tool's message, which is refused.")
+
+
+class VideoIo(Strict):
+    num_frames: int | None = Field(None, ge=1, le=512)
+
+
+class MediaIo(Strict):
+    video: VideoIo | None = None
 
 
 class StreamOptions(Strict):
@@ -97,20 +139,46 @@ class ChatRequest(Sampling):
     max_completion_tokens: int | None = Field(None, ge=1, le=2**31 - 1)
     logprobs: bool | None = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
+    media_io_kwargs: MediaIo | None = Field(None, description="vLLM's way to say num_frames for all videos.")
     modalities: list[Literal["text"]] | None = None
-    store: Literal[False] | None = None
+    store: Off | None = None
     service_tier: Literal["auto", "default"] | None = None
     parallel_tool_calls: bool | None = Field(None, description="Accepted and not used.")
-    tools: list[Any] | None = Field(None, max_length=0, description="Not offered yet.")
-    tool_choice: Literal["none", "auto"] | None = Field(None, description="Accepted and not used.")
+    tools: list[Any] | None = Field(None, description="Only empty: InternVL's chat templates have no tools.")
+    tool_choice: Any = Field(None, description='Only "none" or "auto".')
+
+
+TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MAX_PROMPT_TOKENS)]
+Prompt = Annotated[
+    Annotated[str, Tag("as string")]
+    | Annotated[Annotated[list[str], Field(max_length=MAX_PROMPTS)], Tag("as strings")]
+    | Annotated[TokenIds, Tag("as ids")]
+    | Annotated[Annotated[list[TokenIds], Field(max_length=MAX_PROMPTS)], Tag("as several ids")],
+    Discriminator(
+        lambda prompt: _kind_of_prompt(prompt),
+        custom_error_type="prompt_type",
+        custom_error_message="a text, a list of texts, ids of tokens, or a list of such lists is needed, none empty",
+    ),
+]
 
 
 class CompletionRequest(Sampling):
-    prompt: str = Field(description="A text that goes on as it is, without a template; control tokens stay text.")
+    prompt: Prompt = Field(
+        description="A text that goes on as it is, without a template; control tokens typed in it stay text. Or ids of "
+        "tokens, which are taken as they are. Or a list of either, each of which gets n answers."
+    )
     logprobs: int | None = Field(None, ge=0, le=20)
     best_of: int | None = Field(None, ge=1, description="Only as large as n.")
-    echo: Literal[False] | None = False
+    echo: bool | None = Field(False, description="Put the prompt before its answer; not together with logprobs.")
     suffix: None = None
+
+
+def _kind_of_prompt(prompt: Any) -> str | None:
+    if isinstance(prompt, str):
+        return "as string"
+    first = prompt[0] if isinstance(prompt, list) and prompt else None
+    kinds = {str: "as strings", int: "as ids", list: "as several ids"}
+    return kinds.get(type(first))
 
 
 def _type_of(part: Any) -> Any:

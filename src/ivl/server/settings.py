@@ -38,6 +38,8 @@ class ServerSettings:
     """Bytes of a request."""
     max_bodies_bytes: int = 256 * MIB
     """Bytes of all requests that are being read or prepared at once."""
+    max_values: int = 65_536
+    """Commas of a request, in texts too: a million wrong values would take ten seconds to tell and a GB to hold."""
     max_messages: int = 512
     """Messages of a conversation."""
     max_images: int = 16
@@ -46,6 +48,9 @@ class ServerSettings:
     """Bytes of a picture's file."""
     max_image_pixels: int = 50_000_000
     """Width times height of a picture."""
+    max_video_pixels: int = 4_000_000_000
+    """Pixels of all frames of a request's videos that are decoded on the way to those that are taken: some 2,000 frames
+    of 1920 by 1080, 16 seconds on two cores."""
     max_tiles: int = 64
     """Tiles of all pictures of a request, thumbnails included."""
     max_held_tiles: int = 1024
@@ -67,6 +72,10 @@ class ServerSettings:
     """Seconds after which a refused client is told to come again."""
     prepare_threads: int = 4
     """Requests whose pictures are read at once."""
+    max_connections: int = 512
+    """Open connections; beyond them the one that was idle longest is closed, or the new one refused with 429."""
+    head_timeout_s: float = 10.0
+    """Seconds in which a request's head must have arrived, from its first byte on or from the connection's begin."""
     body_timeout_s: float = 60.0
     """Seconds in which a request must have arrived."""
     send_timeout_s: float = 60.0

@@ -2,8 +2,9 @@
 
 from ivl.processing.fetch import FetchPolicy
 from ivl.processing.images import ImageLimits
+from ivl.processing.video import VideoLimits
 from ivl.session.answer import AnswerStream
 from ivl.session.pipeline import Pipeline, pipeline
 from ivl.session.session import Session
 
-__all__ = ["AnswerStream", "FetchPolicy", "ImageLimits", "Pipeline", "Session", "pipeline"]
+__all__ = ["AnswerStream", "FetchPolicy", "ImageLimits", "Pipeline", "Session", "VideoLimits", "pipeline"]

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import torch
-from PIL.Image import Image
 
 from ivl.engine import EngineStats, EngineWorker
 from ivl.engine.stream import TokenStream
@@ -23,15 +21,16 @@ from ivl.model.config import InternVLConfig
 from ivl.model.config_io import load_config
 from ivl.processing import Processor
 from ivl.processing.fetch import FetchPolicy
-from ivl.processing.images import ImageLimits, load_image
+from ivl.processing.images import ImageLimits
 from ivl.processing.messages import begun_text, to_messages
-from ivl.processing.segments import Segment
+from ivl.processing.video import VideoLimits
 from ivl.session.allowed import AllowedTokens
 from ivl.session.answer import AnswerStream, AnswerText, first_barred, gather, make_request, sampling_params
 from ivl.session.grammar import GrammarMask, Grammars
 from ivl.session.loading import find_folder, load_engine_core, must_merge
+from ivl.session.prompts import PlainPrompt, loaded_messages, plain_inputs
 from ivl.session.session import Session
-from ivl.types import EngineConfig, GenerationConfig, ImagePart, Message, ModelInputs, Part, Response
+from ivl.types import EngineConfig, GenerationConfig, Message, ModelInputs, Response
 
 # Prompts of a list that are under way, for each that the engine runs at once; the rest take no memory yet.
 _AHEAD = 2
@@ -121,11 +120,11 @@ class Pipeline:
         mask = self._token_mask(gen_config)
         # Told the length, the processor refuses a prompt that cannot fit before it cuts a single tile.
         inputs = self.processor(messages, max_length=self._longest_prompt, as_prompt=True)
-        return self._start(inputs, gen_config, mask, adapter, cache_salt, goes_on=bool(begun_text(messages)))
+        return self._start([inputs], gen_config, mask, adapter, cache_salt, goes_on=bool(begun_text(messages)))
 
     def complete(
         self,
-        text: str,
+        prompts: PlainPrompt | Sequence[PlainPrompt],
         gen_config: GenerationConfig | None = None,
         *,
         adapter: str | None = None,
@@ -133,12 +132,15 @@ class Pipeline:
     ) -> AnswerStream:
         """How a plain text goes on, without roles and template, in pieces. Control tokens typed in it stay text.
 
-        Raises ContextLengthError, SettingsError and EngineError.
+        prompts: a text, or ids of tokens, which are taken as they are; or a list of either, whose answers come side
+        by side: the `index` of the i-th prompt's j-th answer is `i * n + j`, and each is what it would be alone.
+        Raises InputError (for ids beyond the vocabulary), ContextLengthError, SettingsError and EngineError.
         """
         gen_config = gen_config or GenerationConfig()
         mask = self._token_mask(gen_config)
-        ids = self.processor.tokenizer.encode_segments([Segment(text)]).ids
-        inputs = ModelInputs(input_ids=torch.tensor(ids, dtype=torch.int64))
+        is_one = isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], int))
+        several: Any = [prompts] if is_one else prompts
+        inputs = [plain_inputs(prompt, self.processor) for prompt in several]
         return self._start(inputs, gen_config, mask, adapter, cache_salt, goes_on=True)
 
     async def stream_async(
@@ -169,23 +171,21 @@ class Pipeline:
         prompt: Any,
         *,
         limits: ImageLimits | None = None,
+        video_limits: VideoLimits | None = None,
         fetch_policy: FetchPolicy | None = None,
         allow_paths: bool = True,
     ) -> tuple[Message, ...]:
-        """The prompt's messages with every picture read, so that later turns need not read it again.
+        """The prompt's messages with every picture and video read, so that later turns need not read it again.
 
-        The options say what may be read, as in `load_image`. Videos stay as they are.
+        The options say what may be read, as in `load_image` and `load_frames`. Frames of a video become tiles.
         """
-        read = partial(
-            load_image,
-            as_viewed=self.processor.as_viewed,
+        return loaded_messages(
+            prompt,
+            self.processor,
             limits=limits,
+            video_limits=video_limits,
             fetch_policy=fetch_policy,
             allow_paths=allow_paths,
-        )
-        return tuple(
-            Message(role=message.role, parts=tuple(_loaded_part(part, read) for part in message.parts))
-            for message in to_messages(prompt)
         )
 
     def load_adapter(self, name: str, folder: str | os.PathLike[str]) -> None:
@@ -225,7 +225,7 @@ class Pipeline:
 
     def _start(
         self,
-        inputs: ModelInputs,
+        prompts: Sequence[ModelInputs],
         gen_config: GenerationConfig,
         mask: GrammarMask | AllowedTokens | None,
         adapter: str | None,
@@ -235,10 +235,11 @@ class Pipeline:
         """The answers to prepared inputs, on their way."""
         answers: list[tuple[TokenStream, AnswerText]] = []
         try:
-            for index in range(gen_config.n):
+            for inputs, index in product(prompts, range(gen_config.n)):
                 sampling = sampling_params(gen_config, self.processor, index)
                 request = make_request(inputs, sampling, mask and mask.copy(), adapter or self.adapter, cache_salt)
-                text = AnswerText(self.processor.tokenizer, gen_config, len(inputs.input_ids), index, goes_on)
+                num_tokens = len(inputs.input_ids)
+                text = AnswerText(self.processor.tokenizer, gen_config, num_tokens, len(answers), goes_on)
                 answers.append((self.engine.generate(request), text))
         except BaseException:
             AnswerStream(answers).close()
@@ -284,10 +285,6 @@ def pipeline(
         pipe.close()
         raise
     return pipe
-
-
-def _loaded_part(part: Part, read: Callable[[Any], Image]) -> Part:
-    return ImagePart(source=read(part.source), max_tiles=part.max_tiles) if isinstance(part, ImagePart) else part
 
 
 def is_batch(prompt: Any) -> bool:

@@ -11,6 +11,8 @@ class StopWords:
 
     def push(self, piece: str) -> str:
         """Take more text in; give what is safe to show. `found` is set at the first stop word, which is not shown."""
+        if not self.words:
+            return piece
         text = self._held + piece
         # The word that is complete first counts, however the text was cut into pieces.
         found = [(at + len(word), at) for word in self.words if (at := text.find(word)) >= 0]

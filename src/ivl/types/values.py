@@ -5,7 +5,7 @@ In: nothing. Out: values. Knows no settings, and no torch at import time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -36,13 +36,16 @@ class ImagePart:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoPart:
-    """A video in a message: a file that PyAV reads, an animated picture, or a folder of frames."""
+    """A video in a message: a file that PyAV reads, an animated picture, a folder of frames, or frames."""
 
-    source: str | Path | bytes
+    source: str | Path | bytes = b""
+    """A path, data URI or bytes; empty where `frames` are given."""
     num_frames: int = 8
     """Frames taken, evenly spaced, one tile each, from start_s to end_s in seconds (None: all; not for a folder)."""
     start_s: float | None = None
     end_s: float | None = None
+    frames: tuple[PIL.Image.Image, ...] | None = None
+    """Frames that are read already, all of which are taken, in place of a source."""
 
 
 Part: TypeAlias = TextPart | ImagePart | VideoPart
@@ -101,6 +104,8 @@ class Response:
     finish_reason: FinishReason | None = None
     """"stop": an end token or stop word; "length": max_new_tokens or the session's end; None: goes on."""
     input_token_len: int = 0
+    cached_token_len: int = field(default=0, compare=False)
+    """Tokens of the prompt that were found in the cache."""
     generate_token_len: int = 0
     logprobs: tuple[TokenLogprob, ...] | None = None
     index: int = 0
