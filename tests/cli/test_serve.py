@@ -11,6 +11,7 @@ import ivl.server.app
 import ivl.server.run
 import ivl.session
 from ivl.server.settings import ServerSettings
+from ivl.zoo import nano_folder
 
 KEY = "alice-0123456789abcdef"
 
@@ -67,7 +68,7 @@ def test_a_folder_is_served_by_its_name(ivl_command, told, tmp_path):
     ivl_command("serve", tmp_path / "my-model")
     assert told["settings"].name == "my-model"
     ivl_command("serve")
-    assert told["settings"] == ServerSettings(name="seedling")
+    assert told["settings"] == ServerSettings(name=nano_folder().name)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_a_folder_is_served_by_its_name(ivl_command, told, tmp_path):
         (["--host", "0.0.0.0"], 1, "--allow-anonymous"),
         (["--adapter", "a/folder"], 2, "NAME=FOLDER"),
         (["--adapter", "a=x", "--adapter", "a=y"], 2, "given twice"),
-        (["--adapter", "seedling=x"], 1, "different names"),
+        (["--adapter", f"{nano_folder().name}=x"], 1, "different names"),
         (["--api-keys", "no-such-file"], 1, "cannot be read"),
         (["--port", "70000"], 2, "70000"),
         (["--cors-origin", "*"], 1, "cors_origins"),

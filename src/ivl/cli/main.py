@@ -24,6 +24,7 @@ COMMANDS = {
     "tutorial": "Live the whole story: chat, fine-tune, chat again, measure; one page at the end.",
     "chat": "Ask a model about pictures: one question, or a conversation.",
     "serve": "Serve a model and its adapters with OpenAI's API.",
+    "ui": "Open a web page to chat with a model about pictures.",
     "train": "Fine-tune a model as a recipe says.",
     "data": "Check data sets, and make them of others.",
     "eval": "Measure models and adapters side by side on sets of questions.",

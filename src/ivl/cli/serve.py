@@ -19,6 +19,7 @@ Examples:
   ivl serve --host 0.0.0.0 --api-keys keys.txt"""
 KEYS = "File of API keys, `name:key` on each line; IVL_API_KEYS holds more, with spaces between. [default: none]"
 BATCH = "Answers given at once at most. [default: 128]"
+PAGE = "Also serve the web page, at /ui/. Needs the extra `ui`."
 
 
 @click.command(epilog=EPILOG)
@@ -27,6 +28,7 @@ BATCH = "Answers given at once at most. [default: 128]"
 @click.option("--name", help="What requests call the model. [default: its folder's name or hub id]")
 @click.option("--api-keys", type=Path, help=KEYS)
 @server_options
+@click.option("--ui", "with_page", is_flag=True, help=PAGE)
 @click.option("--batch", "max_batch_size", type=click.IntRange(min=1), help=BATCH)
 @picture_options
 @engine_options
@@ -37,6 +39,7 @@ def serve(
     api_keys: Path | None,
     max_tiles: int | None,
     as_stored: bool,
+    with_page: bool,
     **given: Any,
 ) -> None:
     """Serve a model with OpenAI's API.
@@ -47,7 +50,12 @@ def serve(
     from ivl.server.extra import check_extra
 
     check_extra()
+    if with_page:
+        from ivl.ui.extra import check_extra as check_page
+
+        check_page()
     from ivl.server.app import create_app
+    from ivl.server.heap import bound_kernel_cache
     from ivl.server.keys import read_keys
     from ivl.server.run import bind
     from ivl.server.run import serve as answer
@@ -62,6 +70,7 @@ def serve(
     )
     keys = read_keys(api_keys, os.environ.get("IVL_API_KEYS"))
     settings.check_keys(len(keys) > 0)
+    bound_kernel_cache()
     with bind(settings) as listener:
         status(f"loading {model or 'the model in the package'} ...")
         from ivl.session import pipeline
@@ -69,12 +78,19 @@ def serve(
         with pipeline(
             model, adapter=folders, engine_config=engine_config, as_viewed=not as_stored, max_tiles=max_tiles
         ) as pipe:
-            answer(create_app(pipe, settings, keys, sys.stderr), settings, listener, note)
+            app = create_app(pipe, settings, keys, sys.stderr)
+            if with_page:
+                from ivl.ui.models import Models
+                from ivl.ui.mounting import mount
+
+                mount(app, Models.of({settings.name: pipe}, tuple(folders), settings), keys=keys)
+                note("the web page is at /ui/ of the same address")
+            answer(app, settings, listener, note)
 
 
 def _served_name(model: str | None) -> str:
-    from ivl.zoo import seedling_folder
+    from ivl.zoo import nano_folder
 
     if model is None:
-        return seedling_folder().name
+        return nano_folder().name
     return Path(model).resolve().name if Path(model).is_dir() else model

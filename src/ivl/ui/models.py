@@ -1,0 +1,238 @@
+"""The models that a page offers, by name, and one way to ask any of them.
+
+In: a name, messages, settings, a Cancel. Out: pieces of text, at the end with counts and times. Reads no path and
+fetches no address that a message holds. Knows no Gradio and no visitor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from PIL.Image import Image
+
+from ivl.errors import InputError, SettingsError, nearest
+from ivl.server.settings import ServerSettings
+from ivl.session import AnswerStream, FetchPolicy, ImageLimits, Pipeline, VideoLimits
+from ivl.types import FinishReason, GenerationConfig, ImagePart, Message, TextPart, VideoPart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What an answer took."""
+
+    prompt_tokens: int
+    answer_tokens: int
+    finish_reason: FinishReason
+    """"abort": it was cancelled."""
+    first_s: float
+    """Seconds from the question to the first token, reading the pictures included."""
+    total_s: float
+    """Seconds from the question to the last token."""
+    tiles: int
+    """Tiles of all pictures of the conversation, thumbnails included; each frame of a video is one."""
+    token_ids: tuple[int, ...] = ()
+    """The answer's, without the one that ended it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """What is new of an answer."""
+
+    text: str = ""
+    counts: Counts | None = None
+    """With the last piece only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """One name on the page."""
+
+    pipe: Pipeline
+    adapter: str | None = None
+    """The adapter of the pipeline that answers; None: its base model."""
+
+
+class Cancel:
+    """Ends an answer from any thread, before the engine's next step; also before it has begun."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stop: Callable[[], None] | None = None
+        self.is_set = False
+
+    def set(self) -> None:
+        """End the answer now."""
+        with self._lock:
+            self.is_set, stop = True, self._stop
+        if stop is not None:
+            stop()
+
+    def attach(self, stop: Callable[[], None]) -> None:
+        """Call `stop` when this is set; at once if it is."""
+        with self._lock:
+            self._stop = stop
+            is_late = self.is_set
+        if is_late:
+            stop()
+
+
+class Models:
+    """All models of a page, and what a question may cost."""
+
+    def __init__(self, offers: Mapping[str, Offer], settings: ServerSettings | None = None) -> None:
+        """offers: at least one; the first is what a visitor begins with."""
+        assert offers, "a page without a model"
+        self._offers = dict(offers)
+        self.settings = settings or ServerSettings()
+        self._limits = ImageLimits(max_bytes=self.settings.max_image_bytes, max_pixels=self.settings.max_image_pixels)
+        self._nothing = FetchPolicy(enabled=False)
+        self._reading = asyncio.Semaphore(self.settings.prepare_threads)
+        self._num_running = 0
+
+    @classmethod
+    def of(
+        cls, pipes: Mapping[str, Pipeline], adapters: Sequence[str] = (), settings: ServerSettings | None = None
+    ) -> Self:
+        """Pipelines by name; `adapters` are those of the first one, each a name of its own."""
+        offers = {name: Offer(pipe=pipe) for name, pipe in pipes.items()}
+        first = next(iter(pipes.values()))
+        for adapter in adapters:
+            if adapter in offers:
+                raise SettingsError(f"{adapter!r} is both a model's and an adapter's name: choose another")
+            offers[adapter] = Offer(pipe=first, adapter=adapter)
+        return cls(offers, settings)
+
+    def names(self) -> tuple[str, ...]:
+        """The names, the first one first."""
+        return tuple(self._offers)
+
+    def offer(self, name: str) -> Offer:
+        """The pipeline and the adapter behind a name. Raises InputError for an unknown one."""
+        if name not in self._offers:
+            raise InputError(f"there is no model {name[:80]!r} on this page: {nearest(name[:80], self._offers)}")
+        return self._offers[name]
+
+    @property
+    def num_running(self) -> int:
+        """Answers under way."""
+        return self._num_running
+
+    def read(self, messages: Sequence[Message], pipe: Pipeline | None = None) -> tuple[Message, ...]:
+        """The messages with every picture and video decoded, within the settings' limits; no paths, no addresses.
+
+        pipe: whose tiles a video's frames become; None: the first one's. Raises ImageError, InputError, PromptError
+        and, for a video without the extra that reads it, MissingExtraError.
+        """
+        shown = [part for message in messages for part in message.parts if not isinstance(part, TextPart)]
+        if len(shown) > self.settings.max_images:
+            raise InputError(
+                f"the conversation holds {len(shown)} pictures and videos: at most {self.settings.max_images} are "
+                "read, so begin a new chat"
+            )
+        videos = sum(isinstance(part, VideoPart) for part in shown)
+        return (pipe or next(iter(self._offers.values())).pipe).loaded(
+            tuple(messages),
+            limits=self._limits,
+            video_limits=VideoLimits(
+                max_bytes=self.settings.max_body_bytes,
+                max_pixels=self.settings.max_image_pixels,
+                max_decoded_pixels=self.settings.max_video_pixels // max(1, videos),
+            ),
+            fetch_policy=self._nothing,
+            allow_paths=False,
+        )
+
+    async def stream(
+        self,
+        name: str,
+        messages: Sequence[Message],
+        generation: GenerationConfig,
+        cancel: Cancel,
+        *,
+        salt: str = "",
+    ) -> AsyncGenerator[Piece, None]:
+        """The answer to the last message, in pieces; the last one has the counts.
+
+        salt: visitors with different ones share nothing in the engine's caches. Leaving the iterator ends the answer,
+        as `cancel` does; a cancelled answer still has its last piece. Raises InputError, ImageError, PromptError,
+        ContextLengthError, SettingsError and EngineError.
+        """
+        offer, begun = self.offer(name), time.perf_counter()
+        if self._num_running >= self.settings.capacity:
+            raise InputError(f"{self._num_running} answers are under way, which is all this page gives: try again")
+        self._num_running += 1
+        try:
+            async with self._reading:
+                stream, tiles = await asyncio.to_thread(self._start, offer, messages, generation, salt)
+            try:
+                cancel.attach(stream.close)
+                async for piece in _pieces(stream, begun, tiles):
+                    yield piece
+            finally:
+                stream.close()
+        finally:
+            self._num_running -= 1
+
+    def _start(
+        self, offer: Offer, messages: Sequence[Message], generation: GenerationConfig, salt: str
+    ) -> tuple[AnswerStream, int]:
+        loaded = self.read(messages, offer.pipe)
+        tiles = self.count_tiles(offer.pipe, loaded)
+        if tiles > self.settings.max_tiles:
+            raise InputError(
+                f"the pictures are {tiles} tiles: at most {self.settings.max_tiles} are read, so begin a new chat or "
+                "send fewer"
+            )
+        return offer.pipe.stream(loaded, generation, adapter=offer.adapter, cache_salt=salt), tiles
+
+    @staticmethod
+    def count_tiles(pipe: Pipeline, loaded: Sequence[Message]) -> int:
+        """Tiles that decoded pictures are cut into, and frames of decoded videos."""
+        processor, total = pipe.processor, 0
+        for part in (part for message in loaded for part in message.parts):
+            if isinstance(part, VideoPart):
+                assert part.frames is not None, "a video was not read"
+                total += len(part.frames)
+            elif isinstance(part, ImagePart):
+                image = part.source
+                assert isinstance(image, Image), "a picture was not read"
+                total += processor.count_tiles(image.width, image.height, part.max_tiles or processor.max_tiles)
+        return total
+
+    def close(self) -> None:
+        """Stop all engines."""
+        for pipe in {id(offer.pipe): offer.pipe for offer in self._offers.values()}.values():
+            pipe.close()
+
+
+async def _pieces(stream: AnswerStream, begun: float, tiles: int) -> AsyncGenerator[Piece, None]:
+    first_s, prompt, ids, finish = 0.0, 0, list[int](), None
+
+    def counts(finish: FinishReason, total_s: float) -> Counts:
+        return Counts(
+            prompt_tokens=prompt,
+            answer_tokens=len(ids),
+            finish_reason=finish,
+            first_s=first_s,
+            total_s=total_s,
+            tiles=tiles,
+            # No stop words are set here: what ends with "stop" ended with a token of its own.
+            token_ids=tuple(ids[:-1] if finish == "stop" else ids),
+        )
+
+    async for response in stream:
+        now = time.perf_counter() - begun
+        first_s = first_s or now
+        prompt, finish = response.input_token_len, response.finish_reason
+        ids += response.token_ids
+        if response.text and not finish:
+            yield Piece(text=response.text)
+        elif finish:
+            yield Piece(text=response.text, counts=counts(finish, now))
+    if finish is None:
+        yield Piece(counts=counts("abort", time.perf_counter() - begun))
