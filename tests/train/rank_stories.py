@@ -164,12 +164,13 @@ def hang_while_others_wait(config: TrainConfig) -> int:
 
 
 def work_for_long(config: TrainConfig) -> int:
-    """As long as one rank lives, the others may wait."""
+    """As long as one rank lives, the others may wait for longer than the timeout."""
+    tenths = round(14 * config.timeout)
     heartbeat = Heartbeat(Path(os.environ["IVL_RANKS_FOLDER"]), RANK)
     if RANK == 1:
         with heartbeat.waiting():
-            time.sleep(4.5)
-    for _ in range(45 * (RANK == 0)):
+            time.sleep(tenths / 10)
+    for _ in range(tenths * (RANK == 0)):
         heartbeat.beat(3, "answering questions")
         time.sleep(0.1)
     return 0

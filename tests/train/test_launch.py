@@ -177,16 +177,16 @@ def test_a_rank_that_does_not_leave_is_killed_after_the_grace(recipe, monkeypatc
 )
 def test_a_silent_rank_is_named_with_what_it_did(recipe, story, named):
     with pytest.raises(TrainingError, match=named):
-        launch(recipe(story, timeout=3), 2, module=STORIES)
+        launch(recipe(story, timeout=5), 2, module=STORIES)
 
 
 def test_a_stopped_rank_is_named(recipe):
     with pytest.raises(TrainingError, match=r"rank 1 fell silent .* optimizer \(step 9\), .*its process is stopped"):
-        launch(recipe("stop_one", timeout=3), 2, module=STORIES)
+        launch(recipe("stop_one", timeout=5), 2, module=STORIES)
 
 
 def test_ranks_may_wait_for_one_that_is_alive(recipe):
-    assert launch(recipe("work_for_long", timeout=3), 2, module=STORIES) == 0
+    assert launch(recipe("work_for_long", timeout=6), 2, module=STORIES) == 0
 
 
 def test_ranks_die_with_a_killed_launcher(recipe):
