@@ -8,7 +8,7 @@ from PIL import Image
 
 from ivl.explain.picture_walk import walk_picture
 from ivl.processing import choose_grid, split_tiles
-from ivl.processing.tiling import _candidate_grids
+from ivl.processing.tiling import candidate_grids
 from random_model import CONFIG
 
 
@@ -21,7 +21,7 @@ def test_every_grid_is_there_once_and_the_models_own_is_marked(size: tuple[int, 
     walk = walk_picture(picture(*size), CONFIG, 12)
     grids = [(each.columns, each.rows) for each in walk.candidates]
     assert len(grids) == 35
-    assert sorted(grids) == sorted(_candidate_grids(1, 12))
+    assert sorted(grids) == sorted(candidate_grids(1, 12))
     (chosen,) = [each for each in walk.candidates if each.is_chosen]
     assert (chosen.columns, chosen.rows) == choose_grid(*size, 1, 12, 56) == (walk.cost.columns, walk.cost.rows)
     assert chosen.distance == min(each.distance for each in walk.candidates) == walk.candidates[0].distance

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ivl.errors import ImageError, SettingsError
 from ivl.processing.images import load_image
-from ivl.processing.tiling import MOST_TILES, _candidate_grids, choose_grid, split_tiles, tiles_to_tensor
+from ivl.processing.tiling import MOST_TILES, candidate_grids, choose_grid, split_tiles, tiles_to_tensor
 
 PARITY = Path(__file__).parents[1] / "parity" / "preprocess"
 GOLDEN = json.loads((PARITY / "pillow12.json").read_text())
@@ -62,8 +62,8 @@ def test_other_bounds_and_tile_sizes_equal_golden() -> None:
 def test_candidate_grids_equal_golden() -> None:
     for bounds, grids in json.loads((PARITY / "target_ratios.json").read_text())["ratios"].items():
         low, high = map(int, bounds.split(","))
-        assert [list(grid) for grid in _candidate_grids(low, high)] == grids
-    assert len(_candidate_grids(1, 12)) == 35
+        assert [list(grid) for grid in candidate_grids(low, high)] == grids
+    assert len(candidate_grids(1, 12)) == 35
 
 
 def test_chosen_grids_equal_golden() -> None:

@@ -41,10 +41,17 @@ def _outermost(sprites: np.ndarray, ways: np.ndarray) -> np.ndarray:
 def bounds(
     outline: np.ndarray, side: float, angle: float, flip: bool, stretch: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of a drawing from its place's centre, in pixels; as `paint.place_maps` draws it."""
+    """Left, top, right, bottom of a drawing from its place's centre, in pixels."""
+    x, y = placed(outline, side, angle, flip, stretch)
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+def placed(
+    outline: np.ndarray, side: float, angle: float, flip: bool, stretch: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """x and y (H,) of an outline from its place's centre, in pixels; as `paint.place_maps` draws it."""
     cos, sin = math.cos(angle), math.sin(angle)
     grow = abs(cos) + abs(sin)
     p = outline[:, 0] * (side / (grow * stretch[0]) * (-1 if flip else 1))
     q = outline[:, 1] * (side / (grow * stretch[1]))
-    x, y = cos * p - sin * q, sin * p + cos * q
-    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+    return cos * p - sin * q, sin * p + cos * q

@@ -15,6 +15,7 @@ from functools import cache
 
 import numpy as np
 from tools.nano.document_words import chinese_characters
+from tools.nano.hulls import placed
 from tools.nano.scene import Item, Scene
 
 GRID = 8
@@ -65,7 +66,8 @@ def map_of_things(scene: Scene, outlines: np.ndarray) -> str:
 
 def _shares(item: Item, outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(G * G,) how much of each image token lies within the outline of a drawing."""
-    corners = _on_canvas(item, outline)  # (H, 2)
+    x, y = placed(outline, item.side, item.angle, item.flip, item.stretch)
+    corners = np.stack((item.x + x, item.y + y), -1)  # (H, 2)
     edges = np.roll(corners, -1, 0) - corners
     ticks = (np.arange(GRID * _POINTS) + 0.5) / (GRID * _POINTS)
     x, y = np.meshgrid(ticks * size[0], ticks * size[1])
@@ -79,15 +81,6 @@ def _shares(item: Item, outline: np.ndarray, size: tuple[int, int]) -> np.ndarra
     blocks = inside.reshape(GRID, _POINTS, GRID, _POINTS)
     shares: np.ndarray = blocks.mean((1, 3)).reshape(-1)
     return shares
-
-
-def _on_canvas(item: Item, outline: np.ndarray) -> np.ndarray:
-    """(H, 2) the outline's points in pixels, as `paint.place_maps` puts the drawing there."""
-    cos, sin = math.cos(item.angle), math.sin(item.angle)
-    grow = abs(cos) + abs(sin)
-    p = outline[:, 0] * (item.side / (grow * item.stretch[0]) * (-1 if item.flip else 1))
-    q = outline[:, 1] * (item.side / (grow * item.stretch[1]))
-    return np.stack((item.x + cos * p - sin * q, item.y + sin * p + cos * q), -1)
 
 
 def map_of_letters(written: Sequence[tuple[str, tuple[int, int, int, int]]], side: int) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tools.nano.maps import NOTHING
+from tools.nano.ship import TOKENIZER_FILES
 
 import ivl
 from ivl.model.internvl import InternVL
@@ -28,7 +29,7 @@ def main() -> None:
     tokenizer = json.loads((args.model / "tokenizer.json").read_text(encoding="utf-8"))
     size = next(token["id"] for token in tokenizer["added_tokens"] if token["content"] == NOTHING)
     save_model(trimmed(ivl.load_model(args.model, dtype="float32"), size), args.out, layout="official")
-    for name in ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json"):
+    for name in TOKENIZER_FILES:
         shutil.copyfile(args.model / name, args.out / name)
     tokenizer["added_tokens"] = [token for token in tokenizer["added_tokens"] if token["id"] < size]
     text = json.dumps(tokenizer, ensure_ascii=False, indent=2)

@@ -1,6 +1,6 @@
 """The options of `ivl serve` that set a field of ServerSettings. Loads no web framework."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,7 +43,12 @@ def server_options(command: Command) -> Command:
     )
     for flag, about in reversed(flags):
         command = click.option(flag, is_flag=True, help=about)(command)
-    for flag, name, kind, about in reversed(OPTIONS):
+    return setting_options(command, [name for _, name, _, _ in OPTIONS])
+
+
+def setting_options(command: Command, names: Collection[str]) -> Command:
+    """Add those of OPTIONS that set the named fields."""
+    for flag, name, kind, about in reversed([option for option in OPTIONS if option[1] in names]):
         command = click.option(flag, name, type=kind, multiple=name in _SEVERAL, help=about)(command)
     return command
 
@@ -52,7 +57,7 @@ def given_settings(given: dict[str, Any]) -> dict[str, Any]:
     """Those options that were given, to keep the fields' own defaults."""
     names = [name for _, name, _, _ in OPTIONS] + ["allow_anonymous", "open_health"]
     # `--max-tiles` is the pipeline's limit for each picture.
-    return {name.replace("_request_", "_"): given[name] for name in names if given[name] not in (None, ())}
+    return {name.replace("_request_", "_"): given[name] for name in names if given.get(name) not in (None, ())}
 
 
 def named_adapters(values: tuple[str, ...]) -> dict[str, Path]:

@@ -1,13 +1,14 @@
 """`ivl ui`: the web page of a model, until Ctrl-C or SIGTERM."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ivl.cli.options import build, engine_options, picture_options
-from ivl.cli.serve_options import OPTIONS, given_settings, named_adapters
+from ivl.cli.serve_options import given_settings, named_adapters, setting_options
 from ivl.cli.terminal import note, status
 from ivl.types import EngineConfig
 
@@ -22,12 +23,6 @@ NAMES = ("host", "port", "allowed_hosts", "max_body_bytes", "max_images", "max_i
          "max_request_tiles", "max_tokens", "max_queue")  # fmt: skip
 
 
-def _page_options(command: Any) -> Any:
-    for flag, name, kind, about in reversed([option for option in OPTIONS if option[1] in NAMES]):
-        command = click.option(flag, name, type=kind, multiple=name == "allowed_hosts", help=about)(command)
-    return command
-
-
 @click.command(epilog=EPILOG)
 @click.argument("model", required=False)
 @click.option("-a", "--adapter", "adapters", multiple=True, metavar="NAME=FOLDER", help="A LoRA adapter to offer too.")
@@ -35,7 +30,7 @@ def _page_options(command: Any) -> Any:
 @click.option("--foods", type=Path, help=FOODS)
 @click.option("--share", is_flag=True, help="Also open a PUBLIC address through Gradio's servers, for everybody.")
 @click.option("--api-keys", type=Path, help=KEYS)
-@_page_options
+@partial(setting_options, names=NAMES)
 @click.option("--allow-anonymous", is_flag=True, help="Let other machines in although no API key is set.")
 @picture_options
 @engine_options
@@ -63,7 +58,7 @@ def ui(
     from ivl.server.settings import ServerSettings
     from ivl.ui.foods import read_foods
 
-    settings = ServerSettings(**{"port": 7860, **given_settings({**dict.fromkeys(_all_names()), **given})})
+    settings = ServerSettings(**{"port": 7860, **given_settings(given)})
     keys = read_keys(api_keys, os.environ.get("IVL_API_KEYS"))
     settings.check_keys(len(keys) > 0)
     cuisines, folders = read_foods(foods), named_adapters(adapters)
@@ -80,7 +75,3 @@ def ui(
             for line in how_to_reach(settings, listener.getsockname()[1]):
                 note(line.partition(" (OpenAI")[0])
             serve(app, listener, note, share=share)
-
-
-def _all_names() -> tuple[str, ...]:
-    return (*(name for _, name, _, _ in OPTIONS), "allow_anonymous", "open_health")

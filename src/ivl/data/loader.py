@@ -21,7 +21,7 @@ from ivl.data.example import PackedBatch
 from ivl.data.planner import Planner
 from ivl.data.seen_tiles import TileStore
 from ivl.data.settings import DataSettings
-from ivl.data.workers import begin, begin_worker, end, worker_context
+from ivl.data.workers import begin, begin_worker, end, lost_worker, worker_context
 from ivl.errors import DataError, InputError
 from ivl.processing.processor import Processor
 from ivl.types import ModelInputs
@@ -102,7 +102,7 @@ def batches(
             except StopIteration:
                 return
             except (RuntimeError, OSError, EOFError) as error:
-                raise _lost(error, waiting, corpus) from error
+                raise _lost(lost_worker(iterator) or _first_line(error), waiting, corpus) from error
             waiting.popleft()
             if loaded.batch is None:
                 raise DataError(loaded.error)
@@ -205,12 +205,15 @@ def _unchanged(loaded: Any) -> Any:
     return loaded
 
 
-def _lost(error: Exception, waiting: deque[Task], corpus: Corpus) -> DataError:
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
+def _lost(reason: str, waiting: deque[Task], corpus: Corpus) -> DataError:
     """A worker process ended by itself."""
     samples = [sample for task in waiting for sample in task.samples]
     more = f" and {len(samples) - _NAMED} more" if len(samples) > _NAMED else ""
     place = f", while preparing {', '.join(map(corpus.where, samples[:_NAMED]))}{more}" if samples else ""
-    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return DataError(
         f"a process that prepares samples was lost{place}: {reason}; out of memory is the usual cause: lower "
         "dataloader_num_workers, or give /dev/shm more room; a script that trains needs `if __name__ == '__main__':`"

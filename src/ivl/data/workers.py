@@ -15,6 +15,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar, cast
 
@@ -27,6 +28,8 @@ Result = TypeVar("Result")
 Numbers = Sequence[int]
 
 _MOST = 32
+_ENDING = 2.0
+"""Seconds within which a process whose connection broke has ended."""
 
 
 def choose_workers(asked: int | None, count: int, worth: int) -> int:
@@ -80,6 +83,21 @@ def end(iterator: Iterator[Any]) -> None:
         shut_down()
 
 
+def lost_worker(iterator: Iterator[Any]) -> str:
+    """Which of a data loader's processes has ended, and how; empty where none has.
+
+    An error does not tell: the same loss is a message of torch's, or a connection that was reset.
+    """
+    workers = {each.sentinel: each for each in getattr(iterator, "_workers", ())}
+    for sentinel in wait(workers, timeout=_ENDING):
+        worker = workers[cast(int, sentinel)]
+        worker.join()
+        code = worker.exitcode
+        how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+        return f"worker (pid {worker.pid}) {how}"
+    return ""
+
+
 _begun: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -119,8 +137,8 @@ def run_chunks(
             if isinstance(result, IvlError):
                 raise result
             yield chunks.numbers(idx), result
-    except RuntimeError as error:
-        if isinstance(error, IvlError) or "worker" not in str(error):
+    except (RuntimeError, OSError, EOFError) as error:
+        if isinstance(error, IvlError) or not lost_worker(results):
             raise
         raise DataError(
             "a process that read records was killed, which is what a system out of memory does: use --workers 1"

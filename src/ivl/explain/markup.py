@@ -16,14 +16,14 @@ def safe(text: object) -> str:
     return html.escape(str(text))
 
 
-def data_uri(image: Image.Image, longest: int = 0) -> str:
+def data_uri(image: Image.Image, longest: int = 0, quality: int = 86) -> str:
     """A picture as an address that holds it. longest: pixels of its longer side at most; 0: as it is."""
     if longest and max(image.size) > longest:
         scale = longest / max(image.size)
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
         image = image.resize(size, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "WEBP", quality=86, method=2)
+    image.convert("RGB").save(buffer, "WEBP", quality=quality, method=2)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

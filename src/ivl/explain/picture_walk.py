@@ -12,6 +12,7 @@ from ivl.explain.anatomy import PictureCost, picture_cost
 from ivl.explain.heatmap import Cut
 from ivl.model.config import InternVLConfig
 from ivl.processing import split_tiles
+from ivl.processing.tiling import candidate_grids
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +67,6 @@ def walk_picture(image: Image.Image, config: InternVLConfig, max_tiles: int, fir
 
 
 def _candidates(shape: float, least: int, most: int, chosen: tuple[int, int]) -> tuple[Candidate, ...]:
-    grids = [
-        (columns, rows)
-        for columns in range(1, most + 1)
-        for rows in range(1, most // columns + 1)
-        if columns * rows >= least
-    ]
     found = [
         Candidate(
             columns=columns,
@@ -79,6 +74,6 @@ def _candidates(shape: float, least: int, most: int, chosen: tuple[int, int]) ->
             distance=abs(shape - columns / rows),
             is_chosen=(columns, rows) == chosen,
         )
-        for columns, rows in grids
+        for columns, rows in candidate_grids(least, most)
     ]
     return tuple(sorted(found, key=lambda each: (each.distance, each.columns * each.rows, each.columns)))

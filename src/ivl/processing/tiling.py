@@ -39,7 +39,7 @@ def choose_grid(
     _check_bounds(min_tiles, max_tiles, tile_size)
     shape = width / height
     best, best_distance = (1, 1), float("inf")
-    for columns, rows in _candidate_grids(min_tiles, max_tiles):
+    for columns, rows in candidate_grids(min_tiles, max_tiles):
         distance = abs(shape - columns / rows)
         tie_won = distance == best_distance and width * height > 0.5 * tile_size**2 * columns * rows
         if distance < best_distance or tie_won:
@@ -118,7 +118,7 @@ def _normalise_by_planes(pixels: torch.Tensor) -> torch.Tensor:
 
 
 @lru_cache(maxsize=64)
-def _candidate_grids(min_tiles: int, max_tiles: int) -> tuple[tuple[int, int], ...]:
+def candidate_grids(min_tiles: int, max_tiles: int) -> tuple[tuple[int, int], ...]:
     """Every (columns, rows) with min_tiles <= columns * rows <= max_tiles, in the official order of visits.
 
     That order decides ties between grids of equally many tiles. It is the order of a CPython set, filled in

@@ -6,8 +6,6 @@ In: a request's bytes. Out: a Job, and what starts it. Knows no HTTP.
 from collections.abc import Sequence
 from typing import Any
 
-from PIL.Image import Image
-
 from ivl.server.errors import ApiError
 from ivl.server.generation import generation_config
 from ivl.server.job import Job, Prepare, Usage, head, usage_of
@@ -17,7 +15,7 @@ from ivl.server.schema import ChatMessage, ChatRequest, ImageUrl, TextContent, V
 from ivl.server.state import State
 from ivl.server.tools import check_tools
 from ivl.server.video import check_frames, video_limits
-from ivl.session import AnswerStream
+from ivl.session import AnswerStream, count_tiles
 from ivl.types import ImagePart, Message, Part, Response, Role, TextPart, VideoPart
 
 
@@ -66,6 +64,7 @@ class ChatShape:
 
     def __init__(self, model: str, logprobs: Logprobs, n: int) -> None:
         self._head = head("chatcmpl", "chat.completion", model)
+        self._chunk_head = {**self._head, "object": "chat.completion.chunk"}
         self._n = n
         self._logprobs = logprobs
         self._begun: set[int] = set()
@@ -104,10 +103,6 @@ class ChatShape:
             for response in responses
         ]
         return {**self._head, "choices": choices, "usage": usage_of(responses, self._n)}
-
-    @property
-    def _chunk_head(self) -> dict[str, Any]:
-        return {**self._head, "object": "chat.completion.chunk"}
 
 
 def _message(message: ChatMessage, num_frames: int | None) -> Message:
@@ -149,15 +144,7 @@ def _check_counts(messages: Sequence[Message], num_images: int, state: State) ->
 
 def _checked_tiles(messages: Sequence[Message], state: State) -> int:
     """Tiles of the pictures, which are not cut yet, and of the videos. Raises ApiError where they are too many."""
-    processor, total = state.pipe.processor, 0
-    for part in (part for message in messages for part in message.parts):
-        if isinstance(part, VideoPart):
-            assert part.frames is not None, "a video was not read"
-            total += len(part.frames)
-        elif isinstance(part, ImagePart):
-            assert isinstance(part.source, Image), "a picture was not read"
-            most = part.max_tiles or processor.max_tiles
-            total += processor.count_tiles(part.source.width, part.source.height, most)
+    total = count_tiles(messages, state.pipe.processor)
     if total > state.settings.max_tiles:
         raise ApiError(
             400,

@@ -20,9 +20,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _HEALTH = {"/health", "/ready"}
 ROUTES = {"/", "/openapi.json", "/v1/chat/completions", "/v1/completions", "/v1/models", "/metrics", *_HEALTH}
 _MODEL = "/v1/models/"
-_LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
-
-
 MAX_HEAD_BYTES = 2**16
 
 
@@ -75,9 +72,7 @@ class Front:
             raise ApiError(401, "this needs an API key: send `Authorization: Bearer KEY`", code="invalid_api_key")
         host = headers.get(b"host", b"").decode("latin-1").lower()
         settings = self._state.settings
-        allowed = {name.lower() for name in settings.allowed_hosts} or (_LOOPBACK if settings.is_local else None)
-        # A page whose name was pointed at this machine (DNS rebinding) still names itself here.
-        if allowed is not None and _without_port(host) not in allowed:
+        if not settings.allows_host(host):
             raise ApiError(403, "the request's Host is not one of this server's", code="foreign_host")
         origin = headers.get(b"origin", b"").decode("latin-1").lower()
         own = {f"http://{host}", f"https://{host}"}
@@ -99,11 +94,6 @@ async def send_error(send: Send, error: ApiError) -> None:
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host
 
 
 def _place(error: Exception) -> str:

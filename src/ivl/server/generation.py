@@ -45,7 +45,7 @@ def _max_tokens(request: ChatRequest | CompletionRequest, settings: ServerSettin
                 400, "max_tokens and max_completion_tokens differ: give one of them", param="max_completion_tokens"
             )
         name, asked = "max_completion_tokens", request.max_completion_tokens
-    most = min(settings.max_tokens or session_len, session_len)
+    most = settings.most_tokens(session_len)
     if asked is None:
         # A small limit must not make a request invalid that set none; a minimum that it did set must fit.
         return min(most, max(settings.default_max_tokens, request.min_new_tokens or 0))

@@ -3,12 +3,20 @@
 In: what a person gives. Out: the same; SettingsError for what cannot be. Knows no web framework and no model.
 """
 
+from __future__ import annotations
+
 import ipaddress
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ivl.errors import SettingsError, shown
 
+if TYPE_CHECKING:
+    from ivl.session import ImageLimits, VideoLimits
+
 MIB = 2**20
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +122,36 @@ class ServerSettings:
     def capacity(self) -> int:
         """Answers that may run and wait at once."""
         return self.max_running + self.max_queue
+
+    def most_tokens(self, session_len: int) -> int:
+        """Tokens that an answer may ask for, in sessions of this length."""
+        return min(self.max_tokens or session_len, session_len)
+
+    def allows_host(self, host: str, others: Collection[str] = ()) -> bool:
+        """Whether a request's Host, in small letters, is a name of this server, or one of `others`.
+
+        A page whose name was pointed at this machine (DNS rebinding) still names itself there.
+        """
+        allowed = {name.lower() for name in self.allowed_hosts} or (_LOOPBACK if self.is_local else None)
+        name, colon, port = host.rpartition(":")
+        bare = name if colon and port.isdigit() else host
+        return allowed is None or bare in allowed or bare in others
+
+    def image_limits(self) -> ImageLimits:
+        """Of each picture. The session's, which is loaded only now: a bad setting is told before."""
+        from ivl.session import ImageLimits
+
+        return ImageLimits(max_bytes=self.max_image_bytes, max_pixels=self.max_image_pixels)
+
+    def video_limits(self, num_videos: int) -> VideoLimits:
+        """Of each of a request's videos: its file comes in the body, its frames are bounded as pictures are."""
+        from ivl.session import VideoLimits
+
+        return VideoLimits(
+            max_bytes=self.max_body_bytes,
+            max_pixels=self.max_image_pixels,
+            max_decoded_pixels=self.max_video_pixels // max(1, num_videos),
+        )
 
     def check_keys(self, has_keys: bool) -> None:
         """Raise SettingsError where strangers could ask without a key."""

@@ -14,7 +14,7 @@ from ivl.server.logprobs import Logprobs
 from ivl.server.metrics import Metrics
 from ivl.server.record import RequestLog
 from ivl.server.settings import ServerSettings
-from ivl.session import FetchPolicy, ImageLimits, Pipeline
+from ivl.session import FetchPolicy, Pipeline
 from ivl.types import GenerationConfig
 
 
@@ -45,7 +45,7 @@ class State:
         self.bodies = Bodies(settings)
         self.tiles = Tiles(settings)
         self.threads = ThreadPoolExecutor(settings.prepare_threads, thread_name_prefix="ivl-serve")
-        self.image_limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+        self.image_limits = settings.image_limits()
         hosts = settings.image_hosts
         self.fetch_policy = FetchPolicy(
             enabled=bool(hosts), allowed_hosts=hosts or None, max_bytes=settings.max_image_bytes

@@ -14,11 +14,7 @@ from ivl.types import Message, VideoPart
 
 def video_limits(messages: Sequence[Message], settings: ServerSettings) -> VideoLimits:
     """Of each video: its file comes in the body, its frames are bounded as pictures are, its length as everywhere."""
-    return VideoLimits(
-        max_bytes=settings.max_body_bytes,
-        max_pixels=settings.max_image_pixels,
-        max_decoded_pixels=settings.max_video_pixels // max(1, len(_videos(messages))),
-    )
+    return settings.video_limits(len(_videos(messages)))
 
 
 def check_frames(messages: Sequence[Message], settings: ServerSettings) -> None:

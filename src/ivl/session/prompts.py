@@ -49,6 +49,20 @@ def loaded_messages(
     )
 
 
+def count_tiles(messages: Sequence[Message], processor: Processor) -> int:
+    """Tiles that the pictures of read messages will be cut into, thumbnails included, and frames of their videos."""
+    total = 0
+    for part in (part for message in messages for part in message.parts):
+        if isinstance(part, VideoPart):
+            assert part.frames is not None, "a video was not read"
+            total += len(part.frames)
+        elif isinstance(part, ImagePart):
+            assert isinstance(part.source, Image), "a picture was not read"
+            most = part.max_tiles or processor.max_tiles
+            total += processor.count_tiles(part.source.width, part.source.height, most)
+    return total
+
+
 def plain_inputs(prompt: PlainPrompt, processor: Processor) -> ModelInputs:
     """A text as it is, without roles and template, control tokens typed in it stay text; or the ids as they are."""
     if isinstance(prompt, str):

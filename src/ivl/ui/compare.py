@@ -81,8 +81,7 @@ def _names(models: Models, words: Words) -> list[gr.Dropdown]:
 
 
 def _most(models: Models, words: Words) -> gr.Slider:
-    length = models.offer(models.names()[0]).pipe.session_len
-    most = min(length, models.settings.max_tokens or length)
+    most = models.most_tokens
     slider = gr.Slider(1, most, min(_DEFAULT_TOKENS, most), step=1, label=words.text("compare.most"))
     words.bind(slider, "compare.most")
     return slider

@@ -27,7 +27,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "ivl_visitor"
 API = "/gradio_api"
-_LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _HASH = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FILE = re.compile(r"/(?:assets|static)/[A-Za-z0-9_./@-]+")
@@ -104,10 +103,7 @@ class Front:
     def _check_comer(self, headers: dict[bytes, str]) -> None:
         """Raise Refused for whoever has no key, and for pages of other sites."""
         host = headers.get(b"host", "").lower()
-        settings = self._settings
-        allowed = {name.lower() for name in settings.allowed_hosts} or (_LOOPBACK if settings.is_local else None)
-        # A page whose name was pointed at this machine (DNS rebinding) still names itself here.
-        if allowed is not None and _without_port(host) not in allowed | self.extra_hosts:
+        if not self._settings.allows_host(host, self.extra_hosts):
             raise Refused(403, "the request's Host is not one of this page's")
         origin = headers.get(b"origin", "").lower()
         if origin and origin not in {f"http://{host}", f"https://{host}"}:
@@ -245,8 +241,3 @@ def _password(authorization: str) -> str:
         return base64.b64decode(given, validate=True).decode("utf-8", "replace").partition(":")[2]
     except (binascii.Error, ValueError):
         return ""
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host

@@ -13,12 +13,10 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from PIL.Image import Image
-
 from ivl.errors import InputError, SettingsError, nearest
 from ivl.server.settings import ServerSettings
-from ivl.session import AnswerStream, FetchPolicy, ImageLimits, Pipeline, VideoLimits
-from ivl.types import FinishReason, GenerationConfig, ImagePart, Message, TextPart, VideoPart
+from ivl.session import AnswerStream, FetchPolicy, Pipeline, count_tiles
+from ivl.types import FinishReason, GenerationConfig, Message, TextPart, VideoPart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +87,7 @@ class Models:
         assert offers, "a page without a model"
         self._offers = dict(offers)
         self.settings = settings or ServerSettings()
-        self._limits = ImageLimits(max_bytes=self.settings.max_image_bytes, max_pixels=self.settings.max_image_pixels)
+        self._limits = self.settings.image_limits()
         self._nothing = FetchPolicy(enabled=False)
         self._reading = asyncio.Semaphore(self.settings.prepare_threads)
         self._num_running = 0
@@ -110,6 +108,11 @@ class Models:
     def names(self) -> tuple[str, ...]:
         """The names, the first one first."""
         return tuple(self._offers)
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that an answer may ask for, of the first one."""
+        return self.settings.most_tokens(next(iter(self._offers.values())).pipe.session_len)
 
     def offer(self, name: str) -> Offer:
         """The pipeline and the adapter behind a name. Raises InputError for an unknown one."""
@@ -138,11 +141,7 @@ class Models:
         return (pipe or next(iter(self._offers.values())).pipe).loaded(
             tuple(messages),
             limits=self._limits,
-            video_limits=VideoLimits(
-                max_bytes=self.settings.max_body_bytes,
-                max_pixels=self.settings.max_image_pixels,
-                max_decoded_pixels=self.settings.max_video_pixels // max(1, videos),
-            ),
+            video_limits=self.settings.video_limits(videos),
             fetch_policy=self._nothing,
             allow_paths=False,
         )
@@ -182,27 +181,13 @@ class Models:
         self, offer: Offer, messages: Sequence[Message], generation: GenerationConfig, salt: str
     ) -> tuple[AnswerStream, int]:
         loaded = self.read(messages, offer.pipe)
-        tiles = self.count_tiles(offer.pipe, loaded)
+        tiles = count_tiles(loaded, offer.pipe.processor)
         if tiles > self.settings.max_tiles:
             raise InputError(
                 f"the pictures are {tiles} tiles: at most {self.settings.max_tiles} are read, so begin a new chat or "
                 "send fewer"
             )
         return offer.pipe.stream(loaded, generation, adapter=offer.adapter, cache_salt=salt), tiles
-
-    @staticmethod
-    def count_tiles(pipe: Pipeline, loaded: Sequence[Message]) -> int:
-        """Tiles that decoded pictures are cut into, and frames of decoded videos."""
-        processor, total = pipe.processor, 0
-        for part in (part for message in loaded for part in message.parts):
-            if isinstance(part, VideoPart):
-                assert part.frames is not None, "a video was not read"
-                total += len(part.frames)
-            elif isinstance(part, ImagePart):
-                image = part.source
-                assert isinstance(image, Image), "a picture was not read"
-                total += processor.count_tiles(image.width, image.height, part.max_tiles or processor.max_tiles)
-        return total
 
     def close(self) -> None:
         """Stop all engines."""

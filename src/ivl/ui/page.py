@@ -95,8 +95,7 @@ def _chat_tab(chat: Chat, models: Models, words: Words, cuisines: Sequence[Cuisi
 
 
 def _settings(models: Models, words: Words) -> list[gr.Slider]:
-    offer = models.offer(models.names()[0])
-    most = min(offer.pipe.session_len, models.settings.max_tokens or offer.pipe.session_len)
+    most = models.most_tokens
     with gr.Accordion(words.text("page.settings"), open=False) as box:
         temperature = gr.Slider(0, 2, 0, step=0.05, label=words.text("page.temperature"))
         top_p = gr.Slider(0.05, 1, 0.8, step=0.05, label=words.text("page.top_p"))

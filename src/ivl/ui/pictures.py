@@ -3,22 +3,20 @@
 In: PIL images. Out: data URIs. Knows no Gradio.
 """
 
-import base64
-import io
 import math
 from collections.abc import Sequence
 
 from PIL import ImageOps
 from PIL.Image import Image, Resampling, new
 
+from ivl.explain import markup
+
 
 def data_uri(image: Image, side: int = 768, quality: int = 82) -> str:
     """The picture as a WebP data URI, at most `side` pixels wide and high."""
     small = image.convert("RGB")
     small.thumbnail((side, side), Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=quality, method=2)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return markup.data_uri(small, quality=quality)
 
 
 def thumbnail(image: Image, side: int = 112) -> str:
