@@ -38,6 +38,8 @@ from ivl.session.answer import AnswerText, make_request, sampling_params
 
 RESULT = Path(__file__).parent / "results" / "server-overhead.json"
 CHAT = "/v1/chat/completions"
+SERVER = "serving"
+"""The name of the event loop's thread."""
 SIDES = ("core", "pipeline", "stream", "whole")
 
 
@@ -71,7 +73,7 @@ def serving(pipe: Pipeline) -> Iterator[int]:
     with Path(os.devnull).open("w") as log, bind(settings) as listener:
         app = create_app(pipe, settings, Keys(), log)
         server = Server(app, settings)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=SERVER)
         thread.start()
         while not server.started:
             time.sleep(0.01)

@@ -192,9 +192,10 @@ def test_a_first_validation_without_answers():
 
 
 SCRIPT = """
-    import os, time
+    import os, signal, time
     from ivl.train.progress import make_progress
     from train.made_up_run import run_start, step_end
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may have it ignored
     progress = make_progress()
     progress(run_start())
     progress(step_end(1))

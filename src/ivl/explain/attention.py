@@ -62,26 +62,29 @@ def attended(shares: Tensor, v: Tensor) -> Tensor:
 
 
 class WatchedAttention:
-    """Causal attention of one sequence, which keeps where the rows at `positions` (R,) look."""
+    """Causal attention of one sequence, which keeps where words look: each the rows at some `positions` (R,)."""
 
-    def __init__(self, positions: Tensor) -> None:
+    def __init__(self, *positions: Tensor) -> None:
         self.positions = positions
         self.shares: list[Tensor] = []
-        """(T,) of each layer, the mean over rows and heads."""
+        """(words, T) of each layer, the mean over a word's rows and over heads."""
         self.deviation = 0.0
 
     def __call__(self, layer_idx: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (T, H, Dh), k and v (T, K, Dh) -> (T, H, Dh)."""
         assert layer_idx == len(self.shares), f"layer {layer_idx} comes after {len(self.shares)} others"
         out = causal_attention(q[None], k[None], v[None])[0]
-        shares = attention_shares(q[self.positions], k, self.positions)
-        difference = (attended(shares, v) - out[self.positions]).abs().max()
-        self.deviation = max(self.deviation, float(difference.detach()))
-        self.shares.append(shares.detach().mean((0, 1)).float().cpu())
+        self.shares.append(torch.stack([self._watch(rows, q, k, v, out) for rows in self.positions]))
         return out
 
+    def _watch(self, rows: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> Tensor:
+        """(T,) where one word looks."""
+        shares = attention_shares(q[rows], k, rows)
+        difference = (attended(shares, v) - out[rows]).abs().max()
+        self.deviation = max(self.deviation, float(difference.detach()))
+        return shares.detach().mean((0, 1)).float().cpu()
 
-@torch.inference_mode()
+
 def gaze(
     model: InternVL,
     inputs: ModelInputs,
@@ -98,10 +101,26 @@ def gaze(
     bound: the length that the rope was made for (prompt and max_new_tokens); None: that of prompt and answer.
     route: told the rows of the forward that follows (tiles, then tokens), for adapters.
     """
-    assert 0 <= start < stop <= len(answer_ids), f"tokens {start} to {stop} of an answer of {len(answer_ids)}"
+    return gazes(model, inputs, answer_ids, [(start, stop)], bound=bound, route=route)[0]
+
+
+@torch.inference_mode()
+def gazes(
+    model: InternVL,
+    inputs: ModelInputs,
+    answer_ids: Sequence[int],
+    spans: Sequence[tuple[int, int]],
+    *,
+    bound: int | None = None,
+    route: Route | None = None,
+) -> list[Gaze]:
+    """`gaze` of several words, the answer's tokens of each from `start` to `stop`, in one forward for all of them."""
+    for start, stop in spans:
+        assert 0 <= start < stop <= len(answer_ids), f"tokens {start} to {stop} of an answer of {len(answer_ids)}"
     device = model.language_model.embed_tokens.weight.device
     num_prompt, num_answer = len(inputs.input_ids), len(answer_ids)
-    written = torch.tensor(answer_ids[: stop - 1], dtype=inputs.input_ids.dtype)
+    last = max(stop for _, stop in spans)
+    written = torch.tensor(answer_ids[: last - 1], dtype=inputs.input_ids.dtype)
     features = None if inputs.pixel_values is None else encode(model, inputs.pixel_values, route)
     embeds = model.embed(inputs.input_ids.to(device), features)  # (prompt, D)
     embeds = torch.cat((embeds, model.embed(written.to(device))))  # (T, D)
@@ -110,9 +129,13 @@ def gaze(
     cos, sin = rope.cos_sin(positions, [bound or num_prompt + num_answer], [len(embeds)])
     if route is not None:
         route(len(embeds))
-    watched = WatchedAttention(positions[num_prompt + start - 1 : num_prompt + stop - 1])
+    watched = WatchedAttention(*(positions[num_prompt + start - 1 : num_prompt + stop - 1] for start, stop in spans))
     model.language_model(embeds, cos, sin, watched)
-    return Gaze(shares=torch.stack(watched.shares), num_prompt=num_prompt, deviation=watched.deviation)
+    shares = torch.stack(watched.shares, dim=1)  # (words, L, T)
+    return [
+        Gaze(shares=own[:, : num_prompt + stop - 1], num_prompt=num_prompt, deviation=watched.deviation)
+        for own, (_, stop) in zip(shares, spans, strict=True)
+    ]
 
 
 def gaze_in(
@@ -133,4 +156,19 @@ def gaze_in(
         pipe,
         adapter,
         lambda model, route: gaze(model, inputs, answer_ids, start, stop, bound=bound, route=route),
+    )
+
+
+def gazes_in(
+    pipe: Pipeline,
+    inputs: ModelInputs,
+    answer_ids: Sequence[int],
+    spans: Sequence[tuple[int, int]],
+    *,
+    bound: int | None = None,
+    adapter: str | None = None,
+) -> list[Gaze]:
+    """`gazes`, as `gaze_in` is `gaze`."""
+    return on_engine(
+        pipe, adapter, lambda model, route: gazes(model, inputs, answer_ids, spans, bound=bound, route=route)
     )

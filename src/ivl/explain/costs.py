@@ -37,6 +37,13 @@ def tile_flop(config: InternVLConfig) -> int:
     return 2 * (products + weights["connector"] * config.tokens_per_tile) + attention
 
 
+def connector_flop(config: InternVLConfig) -> int:
+    """One tile through the connector, which is a part of `tile_flop`."""
+    shapes = parameter_shapes(config).items()
+    weights = sum(math.prod(shape) for name, shape in shapes if name.startswith("connector") and len(shape) > 1)
+    return 2 * weights * config.tokens_per_tile
+
+
 def prefill_flop(config: InternVLConfig, num_tokens: int) -> int:
     """A prompt of this many tokens through the decoder, with the logits of its last token."""
     text = config.text

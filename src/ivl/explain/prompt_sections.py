@@ -45,10 +45,12 @@ def time_section(timing: Timing, words: Wording) -> str:
     return section(words.time_title, lead, bar, table(words.time_caption, head, rows, foot), name="time")
 
 
-def gaze_figure(walk: Walk, gaze: Gaze, word: str, layer: int | None, picture_idx: int, words: Wording) -> str:
+def gaze_figure(
+    walk: Walk, gaze: Gaze, word: str, layer: int | None, picture_idx: int, words: Wording, *, longest: int = 768
+) -> str:
     """Where a word looked: the picture lit by attention, its shares by ninths, and what else was looked at.
 
-    layer: counted from 0; None: the mean of the last half of them.
+    layer: counted from 0; None: the mean of the last half of them. longest: pixels of the picture's longer side.
     """
     num_layers = len(gaze.shares)
     shares: Floats = (gaze.late if layer is None else gaze.shares[layer]).numpy()
@@ -59,7 +61,7 @@ def gaze_figure(walk: Walk, gaze: Gaze, word: str, layer: int | None, picture_id
     if layer is not None:
         layers = words.layers_one.format(number=layer + 1, count=num_layers)
     alt = words.gaze_alt.format(word=word, place=_place(row, column, words), share=percent(float(places.max())))
-    heat = img(draw_heat(walk.pictures[picture_idx].image, laid), alt)
+    heat = img(draw_heat(walk.pictures[picture_idx].image, laid, longest=longest), alt)
     scale = (
         f'<span class="ivl-how-scale"><span>{safe(words.gaze_less)}</span><img src="{data_uri(draw_scale())}" alt="">'
         f"<span>{safe(words.gaze_more)}</span></span>"
