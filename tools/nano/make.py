@@ -41,8 +41,7 @@ def main() -> None:
     for idx, stage in enumerate(("stage1", "stage2")):
         steps = ["--set", f"max_steps={args.steps[idx]}"] if args.steps else []
         times[stage] = run([*python, "ivl", "train", f"tools/nano/{stage}.yaml", *sets, *steps])
-        if stage == "stage1":
-            times["trim"] = run([*python, "tools.nano.trim"])
+    times["trim"] = run([*python, "tools.nano.trim"])
     times["ship"] = run([*python, "tools.nano.ship"])
     (OUT / "times.json").write_text(json.dumps(times, indent=1) + "\n", encoding="utf-8")
     print(times)

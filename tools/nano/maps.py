@@ -5,7 +5,7 @@ called, and must know it to find it. A map asks for neither. Its k-th sign alway
 image token, so the language model need only look back by one fixed distance, and every token is told what it shows.
 
 In: planned scenes with the outlines of their drawings; letters with their boxes. Out: texts of GRID * GRID signs. Signs
-are characters of Unicode's private area, each one token; they leave the vocabulary before the second stage (`trim.py`).
+are characters of Unicode's private area, each one token; they leave the vocabulary at the end (`trim.py`).
 Shapes: G image tokens a side, H points of an outline.
 """
 

@@ -1,8 +1,8 @@
 """Writes the trained model as it ships: bfloat16, in shards below 12 MiB.
 
-    python -m tools.nano.ship --model out/nano/stage2/model --out out/nano/ivl-nano
+    python -m tools.nano.ship --model out/nano/trimmed --out out/nano/ivl-nano
 
-In: the folder that the second stage wrote. Out: the same model in the official layout, with its tokenizer.
+In: the folder that `trim.py` wrote. Out: the same model in the official layout, with its tokenizer.
 """
 
 import argparse
@@ -18,7 +18,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("out/nano/stage2/model"))
+    parser.add_argument("--model", type=Path, default=Path("out/nano/trimmed"))
     parser.add_argument("--out", type=Path, default=Path("out/nano/ivl-nano"))
     args = parser.parse_args()
     model = ivl.load_model(args.model, dtype="bfloat16")

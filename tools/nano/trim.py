@@ -1,8 +1,8 @@
 """Takes the signs of maps out of a model: they were to learn to see with, and nobody asks for them afterwards.
 
-    python -m tools.nano.trim --model out/nano/stage1/model --out out/nano/seeing
+    python -m tools.nano.trim --model out/nano/stage2/model --out out/nano/trimmed
 
-In: the folder that the first stage wrote. Out: the same model without the last tokens of its vocabulary.
+In: the folder that the second stage wrote. Out: the same model without the last tokens of its vocabulary.
 """
 
 import argparse
@@ -23,8 +23,8 @@ _BY_TOKEN = ("language_model.embed_tokens.weight", "language_model.lm_head.weigh
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("out/nano/stage1/model"))
-    parser.add_argument("--out", type=Path, default=Path("out/nano/seeing"))
+    parser.add_argument("--model", type=Path, default=Path("out/nano/stage2/model"))
+    parser.add_argument("--out", type=Path, default=Path("out/nano/trimmed"))
     args = parser.parse_args()
     tokenizer = json.loads((args.model / "tokenizer.json").read_text(encoding="utf-8"))
     size = next(token["id"] for token in tokenizer["added_tokens"] if token["content"] == NOTHING)
