@@ -2,7 +2,6 @@
 
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,9 +97,3 @@ def test_a_trimmed_model_says_the_same_of_the_tokens_that_are_left() -> None:
     with torch.inference_mode():
         before, after = (each(ids).logits for each in (model, trimmed(model, size)))
     torch.testing.assert_close(after, before[..., :size])
-
-
-def test_only_the_first_stages_files_have_maps() -> None:
-    folder = Path(__file__).parents[2] / "tools/nano"
-    assert "maps" in (folder / "stage1.yaml").read_text(encoding="utf-8")
-    assert "maps" not in (folder / "stage2.yaml").read_text(encoding="utf-8")

@@ -27,9 +27,9 @@ def data_uri(image: Image.Image, longest: int = 0, quality: int = 86) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def img(image: Image.Image, alt: str, longest: int = 0) -> str:
+def img(image: Image.Image, alt: str, longest: int = 0, quality: int = 86) -> str:
     """An <img> of its own size; the page's style may shrink it."""
-    return f'<img src="{data_uri(image, longest)}" alt="{safe(alt)}">'
+    return f'<img src="{data_uri(image, longest, quality)}" alt="{safe(alt)}">'
 
 
 def figure(body: str, caption: str, name: str) -> str:

@@ -46,11 +46,20 @@ def time_section(timing: Timing, words: Wording) -> str:
 
 
 def gaze_figure(
-    walk: Walk, gaze: Gaze, word: str, layer: int | None, picture_idx: int, words: Wording, *, longest: int = 768
+    walk: Walk,
+    gaze: Gaze,
+    word: str,
+    layer: int | None,
+    picture_idx: int,
+    words: Wording,
+    *,
+    longest: int = 768,
+    quality: int = 86,
 ) -> str:
     """Where a word looked: the picture lit by attention, its shares by ninths, and what else was looked at.
 
-    layer: counted from 0; None: the mean of the last half of them. longest: pixels of the picture's longer side.
+    layer: counted from 0; None: the mean of the last half of them. longest: pixels of the picture's longer side;
+    quality: of its WebP.
     """
     num_layers = len(gaze.shares)
     shares: Floats = (gaze.late if layer is None else gaze.shares[layer]).numpy()
@@ -61,7 +70,7 @@ def gaze_figure(
     if layer is not None:
         layers = words.layers_one.format(number=layer + 1, count=num_layers)
     alt = words.gaze_alt.format(word=word, place=_place(row, column, words), share=percent(float(places.max())))
-    heat = img(draw_heat(walk.pictures[picture_idx].image, laid, longest=longest), alt)
+    heat = img(draw_heat(walk.pictures[picture_idx].image, laid, longest=longest), alt, quality=quality)
     scale = (
         f'<span class="ivl-how-scale"><span>{safe(words.gaze_less)}</span><img src="{data_uri(draw_scale())}" alt="">'
         f"<span>{safe(words.gaze_more)}</span></span>"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from ivl.errors import SettingsError
 from ivl.explain.heatmap import Floats, lay_over_picture
 from ivl.explain.picture_walk import PictureWalk, walk_picture
 from ivl.explain.tokens import Kind, Piece, Word, answer_words, tell_tokens
@@ -47,6 +48,7 @@ def take_walk(processor: Processor, messages: Sequence[Message], answer_ids: Seq
 
     messages: as `Pipeline.loaded` gives them, without the answer. Raises PromptError, ImageError, SettingsError.
     """
+    check_places(processor.config)
     inputs = processor(list(messages), as_prompt=True)
     pieces = tell_tokens(processor, messages, inputs, answer_ids)
     pictures: list[PictureWalk] = []
@@ -64,6 +66,16 @@ def take_walk(processor: Processor, messages: Sequence[Message], answer_ids: Seq
         answer_ids=tuple(answer_ids),
         words=answer_words(pieces, len(inputs.input_ids)),
     )
+
+
+def check_places(config: InternVLConfig) -> None:
+    """Raise SettingsError for a model, such as one with a Q-Former, whose image tokens are no places of a tile."""
+    patches = config.image_size // config.vision.patch_size
+    if config.tokens_per_tile * config.shuffle_factor**2 != patches**2:
+        raise SettingsError(
+            f"this model makes {config.tokens_per_tile} tokens of a tile's {patches**2:,} patches, and none of them is "
+            "a place of the picture: only models with an MLP or a linear connector can be explained"
+        )
 
 
 def seen_on_picture(walk: Walk, shares: Floats, picture: int) -> Floats:
