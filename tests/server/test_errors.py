@@ -188,6 +188,8 @@ def test_an_error_in_the_middle_is_the_last_event(live: Live, monkeypatch: pytes
     stream = live.state.pipe.stream
 
     class Breaking:
+        has_next = False
+
         def __init__(self, answers: Any) -> None:
             self.answers, self.count = answers, 0
 

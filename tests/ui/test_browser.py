@@ -276,6 +276,7 @@ def test_a_phone_needs_no_sideways_scrolling(browser, live):
     assert phone.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     title = phone.page.get_by_role("heading", level=1, name="Ask a vision-language model about pictures")
     expect(title).to_be_visible()
+    phone.tokens(3000)  # so that there is something to stop, however slow the browser is
     phone.page.locator(".ivl-dish").first.tap()
     phone.ask("what is it?")
     expect(phone.page.locator(".ivl-question")).to_be_visible()
@@ -297,6 +298,35 @@ def test_two_answers_side_by_side(visit):
     answers = visit.page.locator("#ivl-compare-answers")
     expect(answers).to_contain_text("Both say the same.", timeout=20_000)
     expect(answers.get_by_role("table", name="Tokens and time")).to_be_visible()
+
+
+def test_both_are_asked_about_several_pictures_and_a_video(visit):
+    visit.tokens(5)
+    visit.pictures(picture_bytes("blue"), picture_bytes("green"))
+    visit.ask("Which is <image>, which is <image>?")
+    visit.answered()
+    visit.page.get_by_role("tab", name="Compare").click()
+    visit.page.get_by_role("button", name="Take the chat's last question").click()
+    held = visit.page.locator(".ivl-field .ivl-waiting li")
+    expect(held.locator("img")).to_have_count(2)
+    files = [
+        {"name": "red.png", "mimeType": "image/png", "buffer": picture_bytes("red")},
+        {"name": "film.mp4", "mimeType": "video/mp4", "buffer": video(12)},
+        {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"},
+    ]
+    visit.page.locator(".ivl-field input[type=file]").set_input_files(files)
+    expect(held).to_have_count(4)
+    expect(held.last).to_contain_text("film.mp4")
+    expect(visit.page.locator(".ivl-field .ivl-error")).to_contain_text("notes.txt is neither a picture nor a video")
+    visit.page.locator(".ivl-field").get_by_role("button", name="Remove number 3").click()
+    expect(held).to_have_count(3)
+    visit.page.get_by_label("number input for Longest answer, in tokens").fill("6")
+    visit.page.get_by_role("button", name="Ask both").click()
+    answers = visit.page.locator("#ivl-compare-answers")
+    expect(answers).to_contain_text("Both say the same.", timeout=20_000)
+    expect(answers.get_by_role("row", name="Tiles of the pictures")).to_have_text("Tiles of the pictures1010")
+    visit.page.get_by_text("中文").click()
+    expect(visit.page.get_by_role("button", name="移除第 3 个")).to_be_visible()
 
 
 def test_the_last_answer_taken_apart(visit):

@@ -11,7 +11,7 @@ import gradio as gr
 import pytest
 
 from exact_pipeline import assert_baseline
-from ivl.types import GenerationConfig, ImagePart, Message, TextPart
+from ivl.types import GenerationConfig, ImagePart, Message, TextPart, VideoPart
 from ivl.ui.chat import Answered, ChatHandles
 from ivl.ui.compare import Compare, build
 from ivl.ui.front import COOKIE
@@ -19,6 +19,7 @@ from ivl.ui.models import Counts, Models
 from ivl.ui.words import Words
 from random_adapter import make_adapter, tensors_of, write_adapter
 from ui.conftest import picture_bytes
+from videos import moving_picture
 
 PICTURE = picture_bytes("blue", (168, 112))
 URI = "data:image/png;base64," + base64.b64encode(PICTURE).decode()
@@ -69,7 +70,7 @@ def tab(models) -> Compare:
 
 
 def test_each_side_is_its_models_own_answer(tab, pipe):
-    seen = compare(tab, "base", "tuned", URI, "What is it?", 40)
+    seen = compare(tab, "base", "tuned", [URI], "What is it?", 40)
     settings = GenerationConfig(max_new_tokens=40, temperature=0)
     own = [pipe(("What is it?", PICTURE), settings, adapter=adapter).text for adapter in (None, "tuned")]
     assert [side.text for side in seen.sides] == own
@@ -83,7 +84,7 @@ def test_each_side_is_its_models_own_answer(tab, pipe):
 
 
 def test_both_grow_together(tab):
-    seen = compare(tab, "base", "tuned", "", "Tell me", 150)
+    seen = compare(tab, "base", "tuned", [], "Tell me", 150)
     assert len(set(seen.views)) > 3
     assert not tab._running
 
@@ -91,7 +92,7 @@ def test_both_grow_together(tab):
 def test_one_button_stops_both_and_keeps_what_was_said(tab, pipe):
     async def run() -> Seen:
         seen = Seen()
-        task = asyncio.create_task(asked(tab, seen, "base", "tuned", "", "Go on", 3000))
+        task = asyncio.create_task(asked(tab, seen, "base", "tuned", [], "Go on", 3000))
         while len(seen.views) < 4:
             await asyncio.sleep(0.01)
         tab.stop(visitor("another"))
@@ -108,7 +109,7 @@ def test_one_button_stops_both_and_keeps_what_was_said(tab, pipe):
 
 def test_leaving_ends_both(tab, pipe):
     async def run() -> None:
-        async with aclosing(tab.ask("base", "tuned", "", "Go on", 3000, "en", visitor())) as values:
+        async with aclosing(tab.ask("base", "tuned", [], "Go on", 3000, "en", visitor())) as values:
             async for _ in values:
                 if pipe.stats.running:
                     break
@@ -120,20 +121,20 @@ def test_leaving_ends_both(tab, pipe):
 
 def test_two_visitors_at_once_get_their_own(tab):
     async def run() -> list[Seen]:
-        given = [("base", "tuned", "", text, 60) for text in ("first", "second")]
+        given = [("base", "tuned", [], text, 60) for text in ("first", "second")]
         return await asyncio.gather(*(asked(tab, Seen(), *each, who=each[3]) for each in given))
 
     together = asyncio.run(run())
-    alone = [compare(tab, "base", "tuned", "", text, 60) for text in ("first", "second")]
+    alone = [compare(tab, "base", "tuned", [], text, 60) for text in ("first", "second")]
     for both, own in zip(together, alone, strict=True):
         assert [side.text for side in both.sides] == [side.text for side in own.sides]
 
 
 def test_a_second_question_waits_for_the_first(tab):
     async def run() -> list[Any]:
-        first = asyncio.create_task(asked(tab, Seen(), "base", "tuned", "", "Go on", 3000))
+        first = asyncio.create_task(asked(tab, Seen(), "base", "tuned", [], "Go on", 3000))
         await asyncio.sleep(0.05)
-        values = [each async for each in tab.ask("base", "tuned", "", "and I", 5, "en", visitor())]
+        values = [each async for each in tab.ask("base", "tuned", [], "and I", 5, "en", visitor())]
         tab.stop(visitor())
         await first
         return values
@@ -142,7 +143,7 @@ def test_a_second_question_waits_for_the_first(tab):
 
 
 def test_what_one_side_refuses_the_other_answers(tab):
-    seen = compare(tab, "base", "<b>nobody</b>", "", "hello", 5)
+    seen = compare(tab, "base", "<b>nobody</b>", [], "hello", 5)
     assert seen.sides[0].counts.answer_tokens == 5
     assert "no model" in seen.sides[1].error
     assert "<b>nobody" not in seen.views[-1]
@@ -152,18 +153,22 @@ def test_what_one_side_refuses_the_other_answers(tab):
 @pytest.mark.parametrize(
     ("picture", "question", "most", "told"),
     [
-        ("/etc/passwd", "hello", 5, "by its bytes"),
-        ("http://127.0.0.1/a.png", "hello", 5, "by its bytes"),
-        ("file:///etc/passwd", "hello", 5, "by its bytes"),
-        ("data:text/html;base64,PGI+", "hello", 5, "is not allowed"),
-        ("data:image/png;base64,AAAA", "hello", 5, "the picture"),
+        (["/etc/passwd"], "hello", 5, "by its bytes"),
+        (["http://127.0.0.1/a.png"], "hello", 5, "by its bytes"),
+        (["file:///etc/passwd"], "hello", 5, "by its bytes"),
+        ([URI, {"path": "/etc/passwd"}], "hello", 5, "by its bytes"),
+        (["data:text/html;base64,PGI+"], "hello", 5, "the picture"),
+        (["data:image/png;base64,AAAA"], "hello", 5, "the picture"),
+        (["data:image/png;base64,????"], "hello", 5, "damaged"),
+        ([URI] * 17, "hello", 5, "at most 16"),
         ({"path": "/etc/passwd"}, "hello", 5, "wrong shape"),
-        ("", " ", 5, "no question"),
-        ("", ["hello"], 5, "wrong shape"),
-        ("", "x" * 100_001, 5, "wrong shape"),
-        ("", "hello", "many", "no number"),
-        ("", "hello", float("nan"), "no number"),
-        ("", "hello", 0, "no number"),
+        (URI, "hello", 5, "wrong shape"),
+        ([], " ", 5, "no question"),
+        ([], ["hello"], 5, "wrong shape"),
+        ([], "x" * 100_001, 5, "wrong shape"),
+        ([], "hello", "many", "no number"),
+        ([], "hello", float("nan"), "no number"),
+        ([], "hello", 0, "no number"),
     ],
 )
 def test_what_cannot_be_asked_is_told_in_a_line(tab, picture, question, most, told):
@@ -173,19 +178,44 @@ def test_what_cannot_be_asked_is_told_in_a_line(tab, picture, question, most, to
     assert seen.buttons[-1] == (True, False)
 
 
-def test_the_chats_last_question_is_taken(models):
-    messages = (Message(role="user", parts=(ImagePart(source=PICTURE), TextPart(text="<image>\nWhat?"))),)
+FILM = moving_picture("GIF")
+FILM_URI = "data:video/mp4;base64," + base64.b64encode(FILM).decode()
+
+
+def test_pictures_and_videos_are_asked_about_as_in_the_chat(tab, pipe):
+    question = "<image> or <image>?"
+    seen = compare(tab, "base", "tuned", [URI, FILM_URI, URI], question, 12)
+    parts = (VideoPart(source=FILM), ImagePart(source=PICTURE), ImagePart(source=PICTURE), TextPart(text=question))
+    own = pipe([Message(role="user", parts=parts)], GenerationConfig(max_new_tokens=12, temperature=0))
+    assert seen.sides[0].text == own.text
+    assert [side.counts.tiles for side in seen.sides] == [8 + 7 + 7] * 2
+
+
+@pytest.mark.parametrize(
+    ("files", "text", "further", "taken"),
+    [
+        ((ImagePart(source=PICTURE),), "<image>\nWhat?", "", [[URI], "<image>\nWhat?"]),
+        ((VideoPart(source=FILM), ImagePart(source=PICTURE)), "What?", "", [[FILM_URI, URI], "What?"]),
+        ((ImagePart(source=PICTURE),), "<image>\nWhat?", "And then?", [[URI], "And then?"]),
+        ((), "What?", "", [[], "What?"]),
+    ],
+)
+def test_the_chats_last_question_is_taken(models, files, text, further, taken):
+    messages = [Message(role="user", parts=(*files, TextPart(text=text)))]
+    if further:
+        messages += [Message(role="assistant", parts=(TextPart(text="This."),))]
+        messages += [Message(role="user", parts=(TextPart(text=further),))]
     answered = Answered(
-        name="base", messages=messages, answer="x", generation=GenerationConfig(), counts=COUNTS
+        name="base", messages=tuple(messages), answer="x", generation=GenerationConfig(), counts=COUNTS
     )  # fmt: skip
     chat = ChatHandles(last=lambda request: answered, answered=None)
-    assert Compare(models, Words(), chat).take(visitor()) == [URI, "What?"]
+    assert Compare(models, Words(), chat).take(visitor()) == taken
     nobody = ChatHandles(last=lambda request: None, answered=None)
     assert Compare(models, Words(), nobody).take(visitor()) == [gr.skip(), gr.skip()]
 
 
 def test_what_is_shown_changes_its_language(tab):
-    seen = compare(tab, "base", "tuned", "", "hello", 5)
+    seen = compare(tab, "base", "tuned", [], "hello", 5)
     assert "词元与时间" in tab.redraw(seen.sides, "zh")
     assert tab.intro("zh") != tab.intro("en")
 

@@ -67,7 +67,7 @@ class TokenStream:
         self._is_done = False
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._arrived = asyncio.Event()
+        self._bell = _Bell()
 
     def __iter__(self) -> Self:
         return self
@@ -84,15 +84,23 @@ class TokenStream:
 
     async def __anext__(self) -> TokenOutput:
         self._check_process()
-        self._listen(asyncio.get_running_loop())
-        while not self._is_done and self._mailbox.outcomes.empty():
-            self._arrived.clear()
-            if self._mailbox.outcomes.empty():  # what came before `clear` is seen here, what comes after it wakes
-                await self._arrived.wait()
-        outcome = None if self._is_done else self._checked(self._mailbox.outcomes.get())
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._listen(loop)
+        outcomes = self._mailbox.outcomes
+        while not self._is_done and outcomes.empty():
+            rung = self._bell.wait(loop)
+            if outcomes.empty():  # what came before `wait` is seen here, what comes after it rings
+                await rung
+        outcome = None if self._is_done else self._checked(outcomes.get())
         if outcome is None:
             raise StopAsyncIteration
         return outcome
+
+    @property
+    def has_next(self) -> bool:
+        """Whether the next token, an error or the end is there already."""
+        return self._is_done or not self._mailbox.outcomes.empty()
 
     def close(self) -> None:
         """Stop: what the request holds is free before the engine's next step. A reader that waits is woken."""
@@ -106,11 +114,10 @@ class TokenStream:
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Be woken in this loop, the one that reads now."""
-        if self._loop is not loop:
-            arrived = asyncio.Event()
-            self._loop, self._arrived = loop, arrived
-            self._mailbox.wake = lambda: loop.call_soon_threadsafe(arrived.set)
-            self._mailbox.reader = loop, arrived.set
+        bell = _Bell()
+        self._loop, self._bell = loop, bell
+        self._mailbox.wake = lambda: loop.call_soon_threadsafe(bell.ring)
+        self._mailbox.reader = loop, bell.ring
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
@@ -124,6 +131,25 @@ class TokenStream:
         if outcome is not None:
             raise outcome
         return None
+
+
+class _Bell:
+    """Wakes whoever waits in one event loop; for a wait as short as a token's, cheaper than asyncio's Event."""
+
+    def __init__(self) -> None:
+        self._waiter: asyncio.Future[None] | None = None
+
+    def wait(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
+        """What ends with the next ring."""
+        if self._waiter is None or self._waiter.done():
+            self._waiter = loop.create_future()
+        return self._waiter
+
+    def ring(self) -> None:
+        """On the loop's own thread."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
 
 def _call_all(functions: Iterable[Callable[[], object]]) -> None:

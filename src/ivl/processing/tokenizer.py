@@ -73,6 +73,8 @@ class Tokenizer:
         self.prefix_ids = prefix_ids
         self._all = AddedTokenSplitter(added)
         self._content = AddedTokenSplitter(token for token in added if self._is_content(token))
+        self._bytes: dict[int, bytes] = {}
+        """Of the ids asked for so far."""
 
     @cached_property
     def vocab_size(self) -> int:
@@ -135,8 +137,13 @@ class Tokenizer:
 
     def token_bytes(self, token_id: int) -> bytes:
         """UTF-8 bytes, perhaps part of a character, that an id stands for; none for an id without a token."""
-        token = self._by_id.get(token_id)
-        return self._codec.token_bytes(token_id) if token is None else token.text.encode()
+        known = self._bytes.get(token_id)
+        if known is None:
+            token = self._by_id.get(token_id)
+            known = self._codec.token_bytes(token_id) if token is None else token.text.encode()
+            if 0 <= token_id < self.vocab_size:  # not for ever more of a stranger's ids
+                self._bytes[token_id] = known
+        return known
 
     def _items(self, segments: Iterable[Segment]) -> Iterator[_Item]:
         """Control tokens, and the texts between them cut at content tokens."""

@@ -5,7 +5,6 @@ reading, the server ends, an error), its answers are aborted before the engine's
 """
 
 import asyncio
-import json
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import Future
 from typing import Any
@@ -15,9 +14,11 @@ from starlette.responses import Response as HttpResponse
 from ivl.errors import IvlError
 from ivl.server.connection import Connection
 from ivl.server.errors import ApiError, api_error
+from ivl.server.events import END, Events, as_event, as_json
 from ivl.server.front import Send
 from ivl.server.job import Job, Prepare, usage_of
 from ivl.server.limits import Body, ClientGone, Receive
+from ivl.server.meter import Meter
 from ivl.server.record import Record
 from ivl.server.state import State
 from ivl.session import AnswerStream
@@ -26,7 +27,6 @@ from ivl.types import Response
 
 MakeJob = Callable[[bytes, State, Record], tuple[Job, Prepare]]
 _LARGE_BODY = 2**18
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -98,7 +98,7 @@ class Answering(HttpResponse):
         ended = ApiError(503, "the server has ended before this answer did", code="draining")
         if not self._has_begun:
             raise ended
-        await send(_last(_event(ended.body)))
+        await send(_last(as_event(ended.body)))
 
     async def _answer(self, job: Job, prepare: Prepare, body: Body, record: Record, send: Send) -> None:
         future = self._state.threads.submit(prepare)
@@ -110,7 +110,7 @@ class Answering(HttpResponse):
 
     async def _write(self, answers: AnswerStream, job: Job, body: Body, record: Record, send: Send) -> None:
         body.free()  # the pictures are tiles now
-        meter = Meter(self._state, record, job)
+        meter = Meter(self._state.metrics, record, job.model, job.gen_config.n)
         try:
             if job.is_stream:
                 await self._stream(answers, job, meter, send)
@@ -119,81 +119,45 @@ class Answering(HttpResponse):
         finally:
             answers.close()
 
-    async def _whole(self, answers: AnswerStream, job: Job, meter: "Meter", send: Send) -> None:
+    async def _whole(self, answers: AnswerStream, job: Job, meter: Meter, send: Send) -> None:
         pieces: list[list[Response]] = [[] for _ in range(job.num_answers)]
         async for response in answers:
             meter.note(response)
             pieces[response.index].append(response)
-        content = _json(job.shape.whole([join(own) for own in pieces]))
+        content = as_json(job.shape.whole([join(own) for own in pieces]))
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
         self._has_begun = True
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send(_last(content))
 
-    async def _stream(self, answers: AnswerStream, job: Job, meter: "Meter", send: Send) -> None:
+    async def _stream(self, answers: AnswerStream, job: Job, meter: Meter, send: Send) -> None:
         """An error before the first token is raised; one after it is the last event."""
+        events, unsent = Events(job), b""
         try:
             async for response in answers:
                 meter.note(response)
                 if not self._has_begun:
                     self._has_begun = True
                     await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
-                chunk = job.shape.chunk(response)
-                if chunk is not None:
-                    if job.include_usage:
-                        chunk["usage"] = None  # it comes in a chunk of its own
-                    await self._send_event(send, _event(chunk))
+                unsent += events.event(response)
+                if unsent and not answers.has_next:
+                    await self._send_events(send, unsent)
+                    unsent = b""
         except IvlError as error:
             if not self._has_begun:
                 raise
             told = api_error(error, is_alive=self._state.is_alive)
             meter.record.error = told.code or ""
-            await send(_last(_event(told.body)))
+            await send(_last(unsent + as_event(told.body)))
             return
-        if job.include_usage:
-            await self._send_event(send, _event(job.shape.usage_chunk(usage_of(meter.last, job.gen_config.n))))
-        await send(_last(b"data: [DONE]\n\n"))
+        await send(_last(unsent + events.usage(usage_of(meter.last, job.gen_config.n)) + END))
 
-    async def _send_event(self, send: Send, content: bytes) -> None:
+    async def _send_events(self, send: Send, content: bytes) -> None:
         """The way past the middlewares, where the server is ours: most of what a token costs would be theirs."""
         if self._connection is not None:
             await self._connection.write_event(content)
         else:
             await send({"type": "http.response.body", "body": content, "more_body": True})
-
-
-class Meter:
-    """Times and counts of one request's answers."""
-
-    def __init__(self, state: State, record: Record, job: Job) -> None:
-        self._state = state
-        self._job = job
-        self._seen: dict[int, float] = {}
-        self._ends: dict[int, Response] = {}
-        self.record = record
-
-    @property
-    def last(self) -> list[Response]:
-        """The last piece of each answer."""
-        return [self._ends[index] for index in sorted(self._ends)]
-
-    def note(self, response: Response) -> None:
-        """A piece has come."""
-        record, metrics, now = self.record, self._state.metrics, self.record.age_s
-        if record.ttft_ms is None:
-            record.ttft_ms = round(1000 * now, 1)
-            metrics.ttft.observe(now)
-        before = self._seen.get(response.index)
-        if before is not None:
-            metrics.itl.observe(now - before)
-        elif response.index % self._job.gen_config.n == 0:  # several answers share a prompt
-            record.prompt_tokens += response.input_token_len
-        self._seen[response.index] = now
-        record.completion_tokens += 1
-        if response.finish_reason:
-            self._ends[response.index] = response
-            metrics.finishes[self._job.model, response.finish_reason] += 1
-            record.finish = ",".join(str(end.finish_reason) for end in self.last)
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -213,14 +177,6 @@ async def _result(future: "Future[AnswerStream]") -> AnswerStream:
 def _close(future: "Future[AnswerStream]") -> None:
     if not future.cancelled() and future.exception() is None:
         future.result().close()
-
-
-def _json(value: Any) -> bytes:
-    return _ENCODER.encode(value).encode("utf-8", "replace")
-
-
-def _event(value: Any) -> bytes:
-    return b"data: " + _json(value) + b"\n\n"
 
 
 def _last(content: bytes) -> dict[str, Any]:

@@ -4,7 +4,8 @@ In: a pipeline, settings, keys. Out: an ASGI app. Knows no sockets: `run.py` lis
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TextIO
 
 from fastapi import FastAPI, Request
@@ -18,7 +19,7 @@ from ivl.server.answering import Answering
 from ivl.server.chat import chat_job
 from ivl.server.completions import completion_job
 from ivl.server.errors import ApiError
-from ivl.server.front import Front
+from ivl.server.front import CHAT, COMPLETIONS, Front
 from ivl.server.keys import Keys
 from ivl.server.openapi import ABOUT, chat_body, completion_body, document, errors
 from ivl.server.page import page
@@ -48,7 +49,8 @@ def create_app(
         redirect_slashes=False,
     )  # fmt: skip
     app.state.ivl = state
-    app.add_middleware(Front, state=state)
+    answers = {CHAT: partial(Answering, state, chat_job), COMPLETIONS: partial(Answering, state, completion_job)}
+    app.add_middleware(Front, state=state, answers=answers)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -58,23 +60,25 @@ def create_app(
             expose_headers=["X-Request-Id", "Retry-After"],
         )
     app.add_exception_handler(HTTPException, _no_such_route)
-    _add_answers(app, state)
+    _add_answers(app, answers)
     _add_models(app, state)
     _add_health(app, state)
     _add_about(app)
     return app
 
 
-def _add_answers(app: FastAPI, state: State) -> None:
-    @app.post("/v1/chat/completions", tags=["answers"], openapi_extra=chat_body())
+def _add_answers(app: FastAPI, answers: Mapping[str, Callable[[], Response]]) -> None:
+    """For the document, and for whoever asks by another method: `Front` makes these answers itself."""
+
+    @app.post(CHAT, tags=["answers"], openapi_extra=chat_body())
     async def chat_completions() -> Response:
         """Answer a conversation about texts and pictures."""
-        return Answering(state, chat_job)
+        return answers[CHAT]()
 
-    @app.post("/v1/completions", tags=["answers"], openapi_extra=completion_body())
+    @app.post(COMPLETIONS, tags=["answers"], openapi_extra=completion_body())
     async def completions() -> Response:
         """Go on with a text."""
-        return Answering(state, completion_job)
+        return answers[COMPLETIONS]()
 
 
 def _add_models(app: FastAPI, state: State) -> None:

@@ -5,7 +5,7 @@ In: every HTTP request, before a route sees it. Out: the same with a Record, or 
 
 import json
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from ivl.server.errors import ApiError, api_error
@@ -17,8 +17,9 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 _HEALTH = {"/health", "/ready"}
-ROUTES = {"/", "/openapi.json", "/v1/chat/completions", "/v1/completions", "/v1/models", "/metrics", *_HEALTH}
+ROUTES = {"/", "/openapi.json", CHAT, COMPLETIONS, "/v1/models", "/metrics", *_HEALTH}
 _MODEL = "/v1/models/"
 MAX_HEAD_BYTES = 2**16
 
@@ -26,9 +27,12 @@ MAX_HEAD_BYTES = 2**16
 class Front:
     """Wraps the app."""
 
-    def __init__(self, app: App, state: State) -> None:
+    def __init__(self, app: App, state: State, answers: Mapping[str, Callable[[], App]]) -> None:
+        """answers: what is made for each POST to these paths. They are not sent through the framework's routing, which
+        would take as long as reading such a request does."""
         self._app = app
         self._state = state
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,7 +52,8 @@ class Front:
 
         try:
             self._check(scope, record)
-            await self._app(scope, receive, noting_send)
+            make = self._answers.get(path) if scope["method"] == "POST" else None
+            await (make() if make is not None else self._app)(scope, receive, noting_send)
         except ClientGone:
             record.finish, record.status = "disconnect", record.status or 499
         except Exception as error:

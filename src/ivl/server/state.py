@@ -3,7 +3,9 @@
 In: a pipeline, settings, keys. Out: one object that the routes are handed. Knows no HTTP beyond errors.
 """
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,19 +13,28 @@ from ivl.server.errors import ApiError
 from ivl.server.keys import Keys
 from ivl.server.limits import Bodies, Gate, Tiles
 from ivl.server.logprobs import Logprobs
+from ivl.server.meter import Meter
 from ivl.server.metrics import Metrics
-from ivl.server.record import RequestLog
+from ivl.server.record import Record, RequestLog
 from ivl.server.settings import ServerSettings
 from ivl.session import FetchPolicy, Pipeline
-from ivl.types import GenerationConfig
+from ivl.types import GenerationConfig, Response
 
 
 class Stoppable(Protocol):
     """A request under way."""
 
-    def stop(self) -> None:
-        """End it now."""
+    @property
+    def stop(self) -> Callable[[], object]:
+        """Ends it now."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Beside:
+    """An answer under way that no request of the API asked for."""
+
+    stop: Callable[[], object]
 
 
 @dataclass(kw_only=True)
@@ -37,7 +48,7 @@ class State:
     metrics: Metrics = field(default_factory=Metrics)
     is_draining: bool = False
     running: "set[Stoppable]" = field(default_factory=set)
-    """Requests for answers that have not ended."""
+    """Requests for answers that have not ended, and answers of the page."""
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -71,6 +82,19 @@ class State:
         processor = self.pipe.processor
         ends = frozenset[int]() if gen_config.ignore_eos else processor.serving_stop_token_ids
         return Logprobs(processor.tokenizer, ends)
+
+    @contextmanager
+    def beside(self, model: str, stop: Callable[[], object]) -> Iterator[Callable[[Response], None]]:
+        """An answer that the page gives: ending waits for it as for others, and calls `stop` where it takes too long.
+
+        model: one of the served names. Gives what is to be called with each piece, for the metrics.
+        """
+        answer = Beside(stop=stop)
+        self.running.add(answer)
+        try:
+            yield Meter(self.metrics, Record(model=model), model, 1).note
+        finally:
+            self.running.discard(answer)
 
     def check_running(self) -> None:
         """Raise ApiError, 503, where the server takes no more requests."""

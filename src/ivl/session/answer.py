@@ -131,13 +131,18 @@ class AnswerStream:
         if self._is_closed or not self._turns:
             raise StopAsyncIteration
         try:
-            output = await anext(self._turns[0][0], None)
+            output = await self._turns[0][0].__anext__()
+        except StopAsyncIteration:  # closed by another task
+            raise
         except BaseException:
             self.close()
             raise
-        if output is None:  # closed by another task
-            raise StopAsyncIteration
         return self._respond(output)
+
+    @property
+    def has_next(self) -> bool:
+        """Whether the next piece, an error or the end is there already, so that nobody would wait for it."""
+        return self._is_closed or not self._turns or self._turns[0][0].has_next
 
     def close(self) -> None:
         """Abort what still runs; its blocks and its place in the batch are free before the engine's next step."""

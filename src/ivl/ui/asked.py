@@ -16,13 +16,13 @@ from typing import Any
 from PIL.Image import Image
 
 from ivl.errors import ImageError, InputError
+from ivl.server.settings import ServerSettings
 from ivl.types import GenerationConfig, ImagePart, Message, Part, VideoPart
 from ivl.ui.foods import Cuisine
 from ivl.ui.models import Models
 from ivl.ui.pictures import data_uri, side_by_side
 from ivl.ui.visitors import Picture, Turn, Visitor
 
-_File = ImagePart | VideoPart
 LONGEST = 100_000
 """Characters of a question."""
 
@@ -85,19 +85,25 @@ def _text(value: object) -> str:
     return value.encode("utf-8", "replace").decode("utf-8")
 
 
-def _pictures(value: object, models: Models, cuisines: Sequence[Cuisine]) -> tuple[Picture, ...]:
+def sent_files(
+    value: object, settings: ServerSettings, cuisines: Sequence[Cuisine] = ()
+) -> list[ImagePart | VideoPart]:
+    """The files of a question's [{"data": a data URI} or {"dish": [cuisine, dish]}, ...], unread. Raises InputError."""
     entries = value if value is not None else []
-    most = models.settings.max_images
-    if not isinstance(entries, list) or len(entries) > most:
-        raise InputError(f"a question has at most {most} pictures and videos")
-    files = [_file(entry, cuisines, models.settings.max_image_bytes) for entry in entries]
+    if not isinstance(entries, list) or len(entries) > settings.max_images:
+        raise InputError(f"a question has at most {settings.max_images} pictures and videos")
+    return [_file(entry, cuisines, settings.max_image_bytes) for entry in entries]
+
+
+def _pictures(value: object, models: Models, cuisines: Sequence[Cuisine]) -> tuple[Picture, ...]:
+    files = sent_files(value, models.settings, cuisines)
     if not files:
         return ()
     message = Message(role="user", parts=tuple(files))
     return tuple(_picture(file, part) for file, part in zip(files, models.read([message])[0].parts, strict=True))
 
 
-def _picture(file: _File, read: Part) -> Picture:
+def _picture(file: ImagePart | VideoPart, read: Part) -> Picture:
     """What is kept of a picture or a video, from its file and what was read of it."""
     assert isinstance(file.source, bytes), "a file is kept by its bytes"
     if isinstance(read, VideoPart):
@@ -108,7 +114,7 @@ def _picture(file: _File, read: Part) -> Picture:
     return Picture(data=file.source, shown=data_uri(read.source))
 
 
-def _file(entry: object, cuisines: Sequence[Cuisine], most_bytes: int) -> _File:
+def _file(entry: object, cuisines: Sequence[Cuisine], most_bytes: int) -> ImagePart | VideoPart:
     """The file of {"data": a data URI} or {"dish": [cuisine, dish]}, unread."""
     if isinstance(entry, dict) and isinstance(entry.get("data"), str):
         head, comma, encoded = entry["data"].partition(",")

@@ -21,7 +21,7 @@ from ivl.types import GenerationConfig, Message
 from ivl.ui.asked import Asked, read_asked
 from ivl.ui.foods import Cuisine
 from ivl.ui.front import COOKIE
-from ivl.ui.models import Cancel, Counts, Models
+from ivl.ui.models import Cancel, ClosingError, Counts, Models
 from ivl.ui.telling import told
 from ivl.ui.visitors import Turn, Visitor, Visitors
 from ivl.ui.words import Words
@@ -86,6 +86,8 @@ class Chat:
             async with aclosing(self._answer(asked, visitor, cancel, request.session_hash or "")) as values:
                 async for value in values:
                     yield value
+        except ClosingError:
+            error = self._words.text("errors.closing", language)
         except IvlError as failure:
             error = str(failure)
         except Exception:

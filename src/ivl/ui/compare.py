@@ -1,7 +1,8 @@
-"""The tab "Compare": one picture and question to two models, or to a base and its adapter, answered side by side.
+"""The tab "Compare": one question, with its pictures and videos, to two models or to a base and its adapter, answered
+side by side.
 
-In: two names, a picture, a question. Out: `compare_view`'s HTML, again and again while the answers grow. One button
-stops both. The answers are greedy, so that only the models differ.
+In: two names, pictures and videos, a question. Out: `compare_view`'s HTML, again and again while the answers grow. One
+button stops both. The answers are greedy, so that only the models differ.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import gradio as gr
 from gradio.context import Context
 
 from ivl.errors import InputError, IvlError
-from ivl.types import GenerationConfig, ImagePart, Message, Part, TextPart
-from ivl.ui.asked import LONGEST
+from ivl.types import GenerationConfig, Message, Part, TextPart, VideoPart
+from ivl.ui.asked import LONGEST, sent_files
 from ivl.ui.chat import ChatHandles, owner_of
 from ivl.ui.compare_view import Side, head, view
-from ivl.ui.models import Cancel, Models
+from ivl.ui.models import Cancel, ClosingError, Models
 from ivl.ui.picture_field import picture_field
+from ivl.ui.visitors import as_question
 from ivl.ui.words import Words
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -37,7 +39,7 @@ def build(models: Models, words: Words, chat: ChatHandles | None) -> None:
     intro = gr.HTML(tab.intro("en"), **plain)
     with gr.Row(elem_id="ivl-compare-question"):
         with gr.Column(scale=2, min_width=220):
-            picture = picture_field(words, models.settings)
+            pictures = picture_field(words, models.settings)
         with gr.Column(scale=5, min_width=280):
             left, right = _names(models, words)
             question = gr.Textbox(lines=2, max_lines=8, max_length=LONGEST, label=words.text("compare.question"))
@@ -57,14 +59,14 @@ def build(models: Models, words: Words, chat: ChatHandles | None) -> None:
     gr.on(
         [ask.click, question.submit],
         tab.ask,
-        [left, right, picture, question, most, language],
+        [left, right, pictures, question, most, language],
         outputs,
         concurrency_limit=None,
         trigger_mode="once",
         **_QUIET,
     )
     stop.click(tab.stop, None, None, concurrency_limit=None, **_QUIET)
-    take.click(tab.take, None, [picture, question], concurrency_limit=None, **_QUIET)
+    take.click(tab.take, None, [pictures, question], concurrency_limit=None, **_QUIET)
     if Context.root_block is not None:
         Context.root_block.unload(tab.closed)
 
@@ -107,7 +109,7 @@ class Compare:
         self,
         left: object,
         right: object,
-        picture: object,
+        pictures: object,
         question: object,
         most: object,
         language: str,
@@ -123,9 +125,9 @@ class Compare:
         self._running[visitor] = cancels
         try:
             yield self._values(sides, language)
-            messages, generation = self._asked(picture, question, most)
+            messages, generation = self._asked(pictures, question, most)
             tasks = [
-                asyncio.create_task(self._follow(side, messages, generation, cancel, visitor[0]))
+                asyncio.create_task(self._follow(side, messages, generation, cancel, visitor[0], language))
                 for side, cancel in zip(sides, cancels, strict=True)
             ]
             try:
@@ -154,20 +156,23 @@ class Compare:
         self.stop(request)
 
     def take(self, request: gr.Request) -> list[Any]:
-        """The last question of the visitor's chat, and its last picture."""
+        """The last question of the visitor's chat, with the pictures and videos that it is about."""
         last = self._chat.last(request) if self._chat else None
         if last is None:
             return [gr.skip(), gr.skip()]
-        pictures = [part.source for message in last.messages for part in message.parts if isinstance(part, ImagePart)]
+        shown = ([part for part in message.parts if not isinstance(part, TextPart)] for message in last.messages)
+        files = next((parts for parts in reversed(list(shown)) if parts), [])
         text = "".join(part.text for part in last.messages[-1].parts if isinstance(part, TextPart))
-        data = pictures[-1] if pictures else b""
-        assert isinstance(data, bytes), "the chat keeps pictures as the bytes of their files"
-        # Browsers and Pillow look at the bytes; any kind of picture may stand here.
-        uri = "data:image/png;base64," + base64.b64encode(data).decode() if data else ""
-        return [uri, text.replace("<image>", "").strip()]
+        return [[_data_uri(part) for part in files], text.strip()]
 
     async def _follow(
-        self, side: Side, messages: tuple[Message, ...], generation: GenerationConfig, cancel: Cancel, salt: str
+        self,
+        side: Side,
+        messages: tuple[Message, ...],
+        generation: GenerationConfig,
+        cancel: Cancel,
+        salt: str,
+        language: str,
     ) -> None:
         """Let one answer grow to its end, which may be an error's."""
         try:
@@ -176,24 +181,23 @@ class Compare:
                 async for piece in pieces:
                     side.text += piece.text
                     side.counts = piece.counts or side.counts
+        except ClosingError:
+            side.error = self._words.text("errors.closing", language)
         except IvlError as error:
             side.error = str(error)
 
-    def _asked(self, picture: object, question: object, most: object) -> tuple[tuple[Message, ...], GenerationConfig]:
-        """The message and settings that a browser asks for. Raises InputError."""
-        if not isinstance(question, str) or len(question) > LONGEST or not isinstance(picture, str | None):
+    def _asked(self, pictures: object, question: object, most: object) -> tuple[tuple[Message, ...], GenerationConfig]:
+        """The message and settings that a browser asks for. Raises InputError and ImageError."""
+        if not isinstance(question, str) or len(question) > LONGEST or not isinstance(pictures, list | None):
             raise InputError("the question has a wrong shape: load the page again")
-        if not question.strip() and not picture:
+        if not question.strip() and not pictures:
             raise InputError("there is no question: write one, or add a picture")
         if not isinstance(most, int | float) or isinstance(most, bool) or not 1 <= most < 2**31:
             raise InputError("the longest answer is no number of tokens: load the page again")
-        parts: list[Part] = [TextPart(text=question.encode("utf-8", "replace").decode())]
-        if picture:
-            if not picture.startswith("data:"):
-                raise InputError("a picture is sent by its bytes")
-            parts.insert(0, ImagePart(source=picture))
+        files = sent_files([{"data": each} for each in pictures or ()], self._models.settings)
+        text = TextPart(text=question.encode("utf-8", "replace").decode())
         generation = GenerationConfig(max_new_tokens=int(most), temperature=0)
-        return (Message(role="user", parts=tuple(parts)),), generation
+        return (as_question(files, text),), generation
 
     def _values(self, sides: list[Side], language: str) -> list[Any]:
         is_done = all(side.is_done for side in sides)
@@ -204,6 +208,15 @@ class Compare:
             gr.update(interactive=is_done),
             gr.update(interactive=not is_done),
         ]
+
+
+def _data_uri(part: Part) -> str:
+    """A picture or video of the chat, as the field holds it."""
+    assert not isinstance(part, TextPart), "a text is no picture"
+    assert isinstance(part.source, bytes), "the chat keeps pictures as the bytes of their files"
+    # Browsers and readers look at the bytes; any kind of picture or video may stand here.
+    kind = "video/mp4" if isinstance(part, VideoPart) else "image/png"
+    return f"data:{kind};base64,{base64.b64encode(part.source).decode()}"
 
 
 def _visitor(request: gr.Request) -> tuple[str, str]:

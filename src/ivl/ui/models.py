@@ -10,13 +10,31 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from ivl.errors import InputError, SettingsError, nearest
 from ivl.server.settings import ServerSettings
 from ivl.session import AnswerStream, FetchPolicy, Pipeline, count_tiles
-from ivl.types import FinishReason, GenerationConfig, Message, TextPart, VideoPart
+from ivl.types import FinishReason, GenerationConfig, Message, Response, TextPart, VideoPart
+
+_Note = Callable[[Response], object]
+_CLOSING = "the server is closing and takes no more questions"
+
+
+class ClosingError(InputError):
+    """The server around the page is ending. What a visitor reads is in the page's words."""
+
+
+class Host(Protocol):
+    """The server that a page is mounted in: when it ends, it waits for the page's answers too."""
+
+    is_draining: bool
+
+    def beside(self, model: str, stop: Callable[[], object]) -> AbstractContextManager[_Note]:
+        """An answer under way, as long as the block runs. stop: ends it. Gives what to call with each piece."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +109,8 @@ class Models:
         self._nothing = FetchPolicy(enabled=False)
         self._reading = asyncio.Semaphore(self.settings.prepare_threads)
         self._num_running = 0
+        self.host: Host | None = None
+        """None: the page is alone."""
 
     @classmethod
     def of(
@@ -159,23 +179,36 @@ class Models:
 
         salt: visitors with different ones share nothing in the engine's caches. Leaving the iterator ends the answer,
         as `cancel` does; a cancelled answer still has its last piece. Raises InputError, ImageError, PromptError,
-        ContextLengthError, SettingsError and EngineError.
+        ContextLengthError, SettingsError and EngineError; ClosingError where the server ends, behind the last piece of
+        an answer that took too long for it.
         """
-        offer, begun = self.offer(name), time.perf_counter()
+        offer, begun, host = self.offer(name), time.perf_counter(), self.host
         if self._num_running >= self.settings.capacity:
             raise InputError(f"{self._num_running} answers are under way, which is all this page gives: try again")
+        if host is not None and host.is_draining:
+            raise ClosingError(_CLOSING)
+        is_cut = False
+
+        def stop() -> None:
+            nonlocal is_cut
+            is_cut = True
+            cancel.set()
+
         self._num_running += 1
         try:
-            async with self._reading:
-                stream, tiles = await asyncio.to_thread(self._start, offer, messages, generation, salt)
-            try:
-                cancel.attach(stream.close)
-                async for piece in _pieces(stream, begun, tiles):
-                    yield piece
-            finally:
-                stream.close()
+            with host.beside(name, stop) if host is not None else nullcontext(_note_nothing) as note:
+                async with self._reading:
+                    stream, tiles = await asyncio.to_thread(self._start, offer, messages, generation, salt)
+                try:
+                    cancel.attach(stream.close)
+                    async for piece in _pieces(stream, begun, tiles, note):
+                        yield piece
+                finally:
+                    stream.close()
         finally:
             self._num_running -= 1
+        if is_cut:
+            raise ClosingError(_CLOSING)
 
     def _start(
         self, offer: Offer, messages: Sequence[Message], generation: GenerationConfig, salt: str
@@ -195,7 +228,11 @@ class Models:
             pipe.close()
 
 
-async def _pieces(stream: AnswerStream, begun: float, tiles: int) -> AsyncGenerator[Piece, None]:
+def _note_nothing(response: Response) -> None:
+    pass
+
+
+async def _pieces(stream: AnswerStream, begun: float, tiles: int, note: _Note) -> AsyncGenerator[Piece, None]:
     first_s, prompt, ids, finish = 0.0, 0, list[int](), None
 
     def counts(finish: FinishReason, total_s: float) -> Counts:
@@ -211,6 +248,7 @@ async def _pieces(stream: AnswerStream, begun: float, tiles: int) -> AsyncGenera
         )
 
     async for response in stream:
+        note(response)
         now = time.perf_counter() - begun
         first_s = first_s or now
         prompt, finish = response.input_token_len, response.finish_reason

@@ -46,6 +46,7 @@ def mount(
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )  # fmt: skip
     mounted = app.router.routes.pop()
+    models.host = getattr(app.state, "ivl", None)  # the API's server, where it is one
     front = Front(mounted.app, models.settings, keys, path)
     app.add_middleware(Fork, front=front, path=path)
     return front

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ivl.errors import InputError
@@ -19,6 +19,12 @@ from ivl.ui.models import Cancel, Counts
 MOST_VISITORS = 1000
 MOST_BYTES = 512 * 2**20
 LONGEST_IDLE_S = 3600.0
+
+
+def as_question(files: Sequence[ImagePart | VideoPart], text: TextPart) -> Message:
+    """What is asked about some files: videos, pictures, text; `<image>` in the text is a picture's place."""
+    parts: list[Part] = [*sorted(files, key=lambda part: not isinstance(part, VideoPart)), text]
+    return Message(role="user", parts=tuple(parts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +53,10 @@ class Turn:
 
     def question(self) -> Message:
         """The question as a model reads it: videos, pictures, text; `<image>` in the text is a picture's place."""
-        videos = [VideoPart(source=each.data) for each in self.pictures if each.is_video]
-        pictures = [ImagePart(source=each.data) for each in self.pictures if not each.is_video]
-        parts: list[Part] = [*videos, *pictures, TextPart(text=self.text)]
-        return Message(role="user", parts=tuple(parts))
+        files = [
+            VideoPart(source=each.data) if each.is_video else ImagePart(source=each.data) for each in self.pictures
+        ]
+        return as_question(files, TextPart(text=self.text))
 
 
 @dataclass(kw_only=True)
