@@ -25,6 +25,9 @@ from ivl.zoo import nano_folder, sample_pictures
 ROOT = Path(__file__).parent.parent
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 PAGES = [ENGLISH, CHINESE, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Pages with a Chinese side that must say the same in the same order: the part of their names before the language.
+TRANSLATED = ("from-xtuner-lmdeploy", "index", "outlook", "patterns", "publishing", "serving-elsewhere", "sizing",
+              "troubleshooting", "tutorial", "understand")  # fmt: skip
 # Names that the examples give to a person's own pictures.
 PICTURES = ("dinner.jpg", "before.jpg", "after.jpg", "your_image_path")
 
@@ -124,8 +127,32 @@ def test_both_readmes_have_the_same_structure() -> None:
     assert structure(ENGLISH) == structure(CHINESE)
 
 
+def outline(page: Path) -> list[str]:
+    """A page's headings, code without comments, list items and numbers of cells in table rows, in order."""
+    text = re.sub(r"^```(\w+)\n(.*?)^```$", _as_code, page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    lines = re.findall(r"^(?:(#+ |```.*|- |\d+\. )|(\|.*))", text, re.MULTILINE)
+    return [mark or f"row of {row.count('|')}" for mark, row in lines]
+
+
+def _as_code(block: re.Match[str]) -> str:
+    return "\n".join(f"```{block[1]} {re.sub(r' *#.*', '', line)}" for line in block[2].splitlines())
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_a_page_says_the_same_in_both_languages(name: str) -> None:
+    english, chinese = (ROOT / "docs" / f"{name}{ending}" for ending in (".md", ".zh-CN.md"))
+    assert outline(english) == outline(chinese)
+    found = [sorted({link.replace(".zh-CN", "") for link in links(page)}) for page in (english, chinese)]
+    assert found[0] == found[1]
+    for page in (english, chinese):
+        for line in (line for block in blocks(page, "sh") for line in block.splitlines()):
+            check_shell_line(line)
+
+
 def test_both_readmes_have_the_same_links() -> None:
-    english, chinese = (sorted(set(links(page)) - {ENGLISH.name, CHINESE.name}) for page in (ENGLISH, CHINESE))
+    english, chinese = (
+        sorted({link.replace(".zh-CN", "") for link in links(page)} - {ENGLISH.name}) for page in (ENGLISH, CHINESE)
+    )
     assert english == chinese
 
 

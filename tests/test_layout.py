@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "data": {"processing", "hub", "zoo"},
     "evals": {"session", "data", "hub", "zoo"},
     "train": {"model", "data"},
-    "export": {"model", "hub", "zoo"},
+    "export": {"model", "processing", "hub", "zoo"},
     "explain": {"processing", "session", "model"},
     "tutorial": {"data", "evals", "zoo", "train.metrics", "train.curves", "train.report_chart"},
     "cli": {"*"},

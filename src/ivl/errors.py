@@ -6,7 +6,7 @@
     ├── CheckpointError      weights are missing, damaged, of another shape, or in a format we refuse
     ├── AdapterError         an adapter is missing, damaged, or does not fit the model
     ├── TokenizerError       tokenizer files are missing or damaged
-    ├── HubError             a model could not be fetched
+    ├── HubError             a model or data set could not be fetched or sent
     ├── InputError           what a person asked cannot be done
     │   ├── ImageError       not an image, too large, damaged, or may not be fetched
     │   ├── PromptError      roles, placeholders and images do not fit together
@@ -52,7 +52,7 @@ class TokenizerError(IvlError):
 
 
 class HubError(IvlError):
-    """A model could not be fetched from a hub."""
+    """A model or data set could not be fetched from a hub, or sent to it."""
 
 
 class InputError(IvlError, ValueError):

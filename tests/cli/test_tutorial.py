@@ -21,23 +21,23 @@ def test_dry_run_shows_commands_and_runs_none(ivl_command, tmp_path: Path):
     shown = ivl_command("tutorial", "--dry-run", "--quick", "--out", tmp_path / "t")
     assert shown.code == 0, shown.err
     lines = [line for line in shown.out.splitlines() if line.startswith("ivl ")]
-    assert [line.split()[1] for line in lines][:4] == ["chat", "data", "data", "train"]
+    assert [line.split()[1] for line in lines][:5] == ["explain", "chat", "data", "data", "train"]
     for line in lines:
         check_shell_line(line)
     assert not (tmp_path / "t").exists()
 
 
 def test_dry_run_from_a_step(ivl_command, tmp_path: Path):
-    shown = ivl_command("tutorial", "--dry-run", "--from", "eval-food", "--out", tmp_path / "t")
+    shown = ivl_command("tutorial", "--dry-run", "--from", "eval-general", "--out", tmp_path / "t")
     lines = [line for line in shown.out.splitlines() if line.startswith("ivl ")]
-    assert {line.split()[1] for line in lines} == {"eval"}
+    assert [line.split()[1] for line in lines] == ["eval", "merge", "chat", "export", "push"]
 
 
 def test_the_model_is_named_in_every_command(ivl_command, tmp_path: Path):
     shown = ivl_command("tutorial", "--dry-run", "-m", "OpenGVLab/InternVL2-2B", "--out", tmp_path / "t")
     for line in shown.out.splitlines():
-        if line.startswith("ivl ") and shlex.split(line)[1] in ("chat", "eval"):
-            assert "OpenGVLab/InternVL2-2B" in line
+        if line.startswith("ivl ") and shlex.split(line)[1] in ("explain", "chat", "eval", "merge"):
+            assert "OpenGVLab/InternVL2-2B" in line or "InternVL2-foods" in line
     assert '#   path: "OpenGVLab/InternVL2-2B"' in shown.out
 
 

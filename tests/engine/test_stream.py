@@ -205,3 +205,28 @@ def test_a_step_bears_a_loop_that_is_closed() -> None:
     loop.close()
     deliver((mailbox, output) for output in FOUR)
     assert within(5, lambda: list(stream)) == FOUR
+
+
+def test_it_says_whether_one_would_have_to_wait() -> None:
+    mailbox, stream, _ = make_stream()
+    assert not stream.has_next
+    fill(mailbox)
+    for output in FOUR:
+        assert stream.has_next
+        assert next(stream) == output
+    assert stream.has_next, "the end is there"
+
+
+def test_two_that_come_before_the_reader_runs_are_both_read() -> None:
+    mailbox, stream, _ = make_stream()
+
+    async def main() -> list[TokenOutput]:
+        task = asyncio.ensure_future(collect(stream))
+        await asyncio.sleep(0.01)  # it waits
+        for pair in (FOUR[:2], FOUR[2:]):
+            deliver((mailbox, output) for output in pair)
+            deliver([])
+            await asyncio.sleep(0.01)
+        return await asyncio.wait_for(task, 5)
+
+    assert within(10, lambda: asyncio.run(main())) == FOUR

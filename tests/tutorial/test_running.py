@@ -93,7 +93,7 @@ def test_it_goes_on_from_a_step(tmp_path: Path, ran: list[str]) -> None:
     assert kept.is_file()
     assert replaced.is_file()
     _, said = run(story, "eval-food")
-    assert [line.split()[1] for line in ran] == ["eval", "eval"]
+    assert [line.split()[1] for line in ran] == ["eval", "eval", "merge", "chat", "export", "push"]
     assert kept.is_file(), "what earlier steps made stays"
     assert not replaced.exists(), "the step's own is made anew"
     assert not any("chat: Chat before" in line for line in said)
@@ -173,7 +173,8 @@ def test_a_stop_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(running, "run_command", stop)
     with pytest.raises(KeyboardInterrupt):
         run_story(story, start=None, is_quick=True, say=said.append, write=said.append)
-    assert said[-1] == f"stopped in step chat: `ivl tutorial --from chat --out {story.out} --quick` goes on from there"
+    go_on = f"`ivl tutorial --from understand --out {story.out} --quick`"
+    assert said[-1] == f"stopped in step understand: {go_on} goes on from there"
     assert (story.out / FILE).is_file()
 
 

@@ -28,8 +28,13 @@ COMMANDS = {
     "train": "Fine-tune a model as a recipe says.",
     "data": "Check data sets, and make them of others.",
     "eval": "Measure models and adapters side by side on sets of questions.",
+    "merge": "Make an adapter part of its base, in a new model folder.",
+    "export": "Write a run, an adapter or a model as a folder that other programs read.",
+    "pull": "Fetch a model or data set from Hugging Face or ModelScope.",
+    "push": "Send a finished model or adapter to Hugging Face or ModelScope.",
     "init": "Join a vision model and a language model into a new model to train.",
     "info": "Show what a model is made of, and how it sees a picture.",
+    "explain": "Ask about a picture, and write a page that shows how the answer came about.",
     "doctor": "Check what this machine can do, and whether a model is sound.",
     "bench": "Measure how fast a model runs here, and what share of this device that uses.",
 }

@@ -106,7 +106,7 @@ def stop_tokens(subject: Subject) -> list[dict[str, Any]]:
 
 
 def _parts(config: "InternVLConfig", body: "Anatomy") -> list[str]:
-    vision, text, patches = config.vision, config.text, config.shuffle_factor**2
+    vision, text = config.vision, config.text
     rows = [
         (
             "vision model",
@@ -117,7 +117,7 @@ def _parts(config: "InternVLConfig", body: "Anatomy") -> list[str]:
         (
             "connector",
             body.connector_parameters,
-            f"{patches} patches -> 1 token, MLP {vision.hidden_size * patches} -> {text.hidden_size}",
+            _connector_note(config),
         ),
         (
             "language model",
@@ -128,6 +128,15 @@ def _parts(config: "InternVLConfig", body: "Anatomy") -> list[str]:
         ("total", body.total_parameters, ""),
     ]
     return [f"{name:<15} {count:>15,}  {note}".rstrip() for name, count, note in rows]
+
+
+def _connector_note(config: "InternVLConfig") -> str:
+    wide, kind = config.vision.hidden_size * config.shuffle_factor**2, "MLP" if config.connector == "mlp" else "linear"
+    if config.qformer is not None:
+        sizes = config.qformer
+        asks = f"{sizes.num_queries} queries ask {config.connector_rows} patches"
+        return f"Q-Former, {asks}, {sizes.num_layers} layers of width {sizes.hidden_size} -> {config.text.hidden_size}"
+    return f"{config.shuffle_factor**2} patches -> 1 token, {kind} {wide} -> {config.text.hidden_size}"
 
 
 def _by_dtype(sizes: dict[str, int]) -> str:

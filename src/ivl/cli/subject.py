@@ -20,18 +20,21 @@ class Subject:
 
 
 def find_folder(model: str | None) -> Path:
-    """The folder of a model (None: the one in the package); a hub id is fetched. Raises HubError."""
+    """The folder of a model (None or "zoo": the one in the package); a hub id is fetched. Raises HubError."""
     from ivl.hub import resolve
-    from ivl.zoo import nano_folder
+    from ivl.zoo import IN_THE_PACKAGE, nano_folder
 
-    return nano_folder() if model is None else resolve(model)
+    return nano_folder() if model is None or model == IN_THE_PACKAGE else resolve(model)
 
 
 def find_subject(model: str | None) -> Subject:
     """A model to describe; a published one needs no folder. Raises HubError, ConfigError."""
     from ivl.model import load_config
     from ivl.model.family import FAMILY
+    from ivl.zoo import IN_THE_PACKAGE
 
+    if model == IN_THE_PACKAGE:
+        model = None
     if model and not Path(model).exists():
         name = model.removeprefix("OpenGVLab/")
         if name in FAMILY:

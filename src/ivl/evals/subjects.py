@@ -23,9 +23,8 @@ from ivl.session import pipeline
 from ivl.session.hardware import choose_device
 from ivl.session.loading import find_folder
 from ivl.types import GenerationConfig
+from ivl.zoo import IN_THE_PACKAGE
 
-IN_THE_PACKAGE = "zoo"
-"""The word for the small model that ships with the package."""
 _NAME = re.compile(r"\w[\w.+-]{0,79}")
 _BATCH_GPU, _BATCH_CPU = 128, 16
 

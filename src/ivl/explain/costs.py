@@ -12,6 +12,7 @@ import math
 import re
 
 from ivl.model.config import InternVLConfig
+from ivl.model.connector_table import connector_rows, connector_scores
 from ivl.model.names import parameter_shapes
 
 _LAYER = re.compile(r"vision_model\.layers\.(\d+)\.")
@@ -21,7 +22,7 @@ def tile_flop(config: InternVLConfig) -> int:
     """One tile through the vision model, up to the layer that is read, and through the connector."""
     vision, depth = config.vision, range(config.vision.num_layers + 1)[config.select_layer]
     patches = (config.image_size // vision.patch_size) ** 2
-    weights = {"patch": 0, "layers": 0, "connector": 0}
+    weights = {"patch": 0, "layers": 0}
     for name, shape in parameter_shapes(config).items():
         layer = _LAYER.match(name)
         if len(shape) == 1:
@@ -30,18 +31,16 @@ def tile_flop(config: InternVLConfig) -> int:
             weights["layers"] += math.prod(shape)
         elif name.startswith("vision_model.patch_embedding"):
             weights["patch"] += math.prod(shape)
-        elif name.startswith("connector"):
-            weights["connector"] += math.prod(shape)
     attention = 4 * depth * (1 + patches) ** 2 * vision.hidden_size
     products = weights["patch"] * patches + weights["layers"] * (1 + patches)
-    return 2 * (products + weights["connector"] * config.tokens_per_tile) + attention
+    return 2 * products + connector_flop(config) + attention
 
 
 def connector_flop(config: InternVLConfig) -> int:
     """One tile through the connector, which is a part of `tile_flop`."""
-    shapes = parameter_shapes(config).items()
-    weights = sum(math.prod(shape) for name, shape in shapes if name.startswith("connector") and len(shape) > 1)
-    return 2 * weights * config.tokens_per_tile
+    shapes = parameter_shapes(config)
+    maps = connector_rows(config).items()
+    return 2 * sum(math.prod(shapes[f"{path}.weight"]) * rows for path, rows in maps) + connector_scores(config)
 
 
 def prefill_flop(config: InternVLConfig, num_tokens: int) -> int:

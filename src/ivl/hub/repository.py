@@ -3,7 +3,6 @@
 In: a listing as the server gives it. Out: the files to fetch. Knows no network.
 """
 
-import errno
 import hashlib
 import re
 import shutil
@@ -11,8 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Literal
 
 from ivl.errors import HubError
+
+Kind = Literal["model", "dataset"]
 
 ALLOWED_FILES = (
     "*.safetensors", "model.safetensors.index.json",
@@ -21,7 +23,15 @@ ALLOWED_FILES = (
     "added_tokens.json", "vocab.json", "merges.txt", "chat_template*.jinja", "chat_template*.json",
     "README.md", "LICENSE*", "NOTICE*",
 )  # fmt: skip
-"""What is fetched, from the top of a repository only."""
+"""What is fetched of a model, from the top of its repository only."""
+CODE_FILES = ("*.py",)
+"""The official layout's own code: fetched on demand only, for an export to carry along; never run."""
+DATA_FILES = (
+    "*.json", "*.jsonl", "*.parquet", "*.csv", "*.tsv", "*.txt", "*.md",
+    "*.jpg", "*.jpeg", "*.png", "*.webp", "*.gif", "*.bmp", "*.mp4", "*.webm", "*.zip",
+    "LICENSE*", "NOTICE*",
+)  # fmt: skip
+"""What is fetched of a data set, from any of its folders, in either case of letters."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,254}")
 """Names that may become a path on this disk."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -29,11 +39,23 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A model on a hub."""
+    """A model or a data set on a hub."""
 
     hub: str
     model_id: str
     revision: str
+    kind: Kind = "model"
+    with_code: bool = False
+    """Also the model's own *.py files."""
+
+    @property
+    def noun(self) -> str:
+        return "model" if self.kind == "model" else "data set"
+
+    def page(self, endpoint: str) -> str:
+        """The repository's page for people."""
+        folder = {"model": "" if self.hub == "huggingface" else "models/", "dataset": "datasets/"}[self.kind]
+        return f"{endpoint}/{folder}{self.model_id}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +71,18 @@ class RemoteFile:
 def select_files(wanted: Wanted, listing: Iterable[RemoteFile]) -> list[RemoteFile]:
     """The files to fetch, config.json last, so that a folder that has it is whole.
 
-    Raises HubError when a name leads out of the folder, or when there are no safetensors weights.
+    Raises HubError when a name leads out of the folder, when a model has no safetensors weights, or when a data
+    set has no file that is fetched.
     """
     listing = list(listing)
     for file in listing:
         parts = file.name.split("/")
         if {"", ".", ".."} & set(parts) or any(character in file.name for character in "\\:\0"):
             raise HubError(f"{wanted.model_id} lists the file {file.name!r}, which leads out of it: refused")
-    chosen = [file for file in listing if PLAIN_NAME.fullmatch(file.name) and _is_allowed(file.name)]
+    if wanted.kind == "dataset":
+        return _data_files(wanted, listing)
+    patterns = (*ALLOWED_FILES, *CODE_FILES) if wanted.with_code else ALLOWED_FILES
+    chosen = [file for file in listing if PLAIN_NAME.fullmatch(file.name) and _matches(file.name, patterns)]
     names = {file.name for file in chosen}
     if "config.json" not in names:
         raise HubError(f"{wanted.model_id} has no config.json: it is no model that can be loaded")
@@ -69,8 +95,28 @@ def select_files(wanted: Wanted, listing: Iterable[RemoteFile]) -> list[RemoteFi
     return sorted(chosen, key=lambda file: file.name == "config.json")
 
 
-def _is_allowed(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in ALLOWED_FILES)
+def _data_files(wanted: Wanted, listing: list[RemoteFile]) -> list[RemoteFile]:
+    """What is fetched of a data set: nothing hidden, nothing that could be run or unpickled."""
+    chosen = [file for file in listing if _is_data(file.name)]
+    if not chosen:
+        kinds = sorted({Path(file.name).suffix for file in listing} - {""})
+        raise HubError(
+            f"{wanted.model_id}@{wanted.revision} holds no file that is fetched (json, jsonl, parquet, csv, pictures, "
+            f"zip), only {', '.join(kinds) or 'nothing'}"
+        )
+    if len({file.name.casefold() for file in chosen}) < len(chosen):
+        raise HubError(f"{wanted.model_id} lists two files whose names differ in case only: refused")
+    return chosen
+
+
+def _is_data(name: str) -> bool:
+    parts = name.split("/")
+    plain = all(part.isprintable() and part[0] not in ".~-" and len(part.encode()) < 256 for part in parts)
+    return plain and _matches(parts[-1].lower(), [pattern.lower() for pattern in DATA_FILES])
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def digest_of(path: Path, like: str) -> str:
@@ -85,7 +131,7 @@ def digest_of(path: Path, like: str) -> str:
     return state.hexdigest()
 
 
-def check_room(folder: Path, num_bytes: int) -> None:
+def check_room(folder: Path, num_bytes: int, advice: str = "free some, or set HF_HUB_CACHE") -> None:
     """Raises HubError when the disk of `folder`, which need not exist yet, has less than `num_bytes` left."""
     place = folder
     while not place.exists():
@@ -93,51 +139,5 @@ def check_room(folder: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(place).free
     if num_bytes > free:
         raise HubError(
-            f"no space: {num_bytes / 1e9:.1f} GB are to be fetched, {folder} has {free / 1e9:.1f} GB left: "
-            "free some, or set HF_HUB_CACHE"
+            f"no space: {num_bytes / 1e9:.1f} GB are to be fetched, {folder} has {free / 1e9:.1f} GB left: {advice}"
         )
-
-
-def is_network_fault(fault: BaseException) -> bool:
-    """Whether the hub could not be reached, or could not answer."""
-    status = _status(fault)
-    if status is not None:
-        return status >= 500 or status == 429
-    package = type(fault).__module__.split(".")[0]
-    known = package.startswith(("httpx", "httpcore", "requests", "urllib3"))
-    return known or isinstance(fault, ConnectionError | TimeoutError)
-
-
-def explain(fault: BaseException, wanted: Wanted, endpoint: str) -> HubError:
-    """One line for what went wrong, with what to do about it."""
-    name, status, model = type(fault).__name__, _status(fault), wanted.model_id
-    tool = "hf auth login" if wanted.hub == "huggingface" else "modelscope login"
-    if _is_disk_full(fault):
-        return HubError(f"no space left on the disk while {model} was fetched: free some, or set HF_HUB_CACHE")
-    if name == "GatedRepoError" or status == 403:
-        return HubError(f"{model} is gated: ask for access on {endpoint}/{model}, then log in with `{tool}`")
-    if name == "RevisionNotFoundError":
-        return HubError(f"{model} has no revision {wanted.revision!r} on {endpoint}: give a branch, tag or commit")
-    if name in ("RepositoryNotFoundError", "NotExistError") or status == 404:
-        return HubError(f"{endpoint} has no model {model}, or it is private: check the name, or log in with `{tool}`")
-    if status == 401:
-        return HubError(f"{endpoint} refuses the token: log in again with `{tool}`")
-    if is_network_fault(fault) or name == "LocalEntryNotFoundError":
-        return HubError(
-            f"{model}@{wanted.revision} is not whole in the cache and {endpoint} is out of reach ({name}): "
-            "check the network, or give a local folder"
-        )
-    return HubError(f"{model} could not be fetched from {endpoint} ({name}): try again")
-
-
-def _status(fault: BaseException) -> int | None:
-    status = getattr(getattr(fault, "response", None), "status_code", None)
-    return status if isinstance(status, int) else None
-
-
-def _is_disk_full(fault: BaseException | None) -> bool:
-    while fault is not None:
-        if isinstance(fault, OSError) and fault.errno == errno.ENOSPC:
-            return True
-        fault = fault.__cause__ or fault.__context__
-    return False

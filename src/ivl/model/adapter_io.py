@@ -1,7 +1,8 @@
 """Reading LoRA and DoRA adapters that PEFT or `ivl` saved (Hu et al. 2021, arXiv 2106.09685).
 
 In: a folder with `adapter_config.json` and `adapter_model.safetensors`, and the model it is for. Out: an
-`Adapter` whose every tensor is known to fit. Knows no engine, and no module of the model: shapes come from the
+`Adapter` whose every tensor is known to fit, by our names; the files may also have transformers' or the official ones
+(`adapter_layout.py`). Knows no engine, and no module of the model: shapes come from the
 configuration alone, so the model may be fused. An adapter may also hold parameters of its own for whole modules, such
 as a connector that was trained fully (PEFT's `modules_to_save`).
 
@@ -23,10 +24,11 @@ from torch import Tensor
 
 from ivl.errors import AdapterError, CheckpointError, nearest
 from ivl.model.adapter_config import CONFIG_FILE, AdapterSettings, read_settings
+from ivl.model.adapter_layout import AdapterNames, adapter_names, find_names, split_replaced, split_weights
 from ivl.model.config import InternVLConfig
 from ivl.model.folder_io import locate, open_file
 from ivl.model.internvl import InternVL
-from ivl.model.names import parameter_shapes, part_of
+from ivl.model.names import part_of
 from ivl.model.safetensors_io import FLOATS, Entry, read_header, read_into
 
 TENSOR_FILE = "adapter_model.safetensors"
@@ -94,32 +96,31 @@ def read_adapter(folder: str | os.PathLike[str], model: InternVL | InternVLConfi
     config = model.config if isinstance(model, InternVL) else model
     root = Path(folder).expanduser()
     _check_files(root, f"{folder}")
-    shapes, parameters = linear_shapes(config), parameter_shapes(config)
-    settings = read_settings(root, len(shapes))
     where = str(root / TENSOR_FILE)
-    wanted = _replaced_names(settings, parameters, str(root / CONFIG_FILE))
     with open_file(root, TENSOR_FILE, AdapterError) as file:
         try:
-            groups, replaced = _sort_out(read_header(file, where), wanted, where)
+            header = read_header(file, where)
+            names = _names_of(header, config)
+            settings = read_settings(root, len(names.linears))
+            wanted = _replaced_names(settings, names.parameter_shapes, str(root / CONFIG_FILE))
+            groups, replaced = _sort_out(header, wanted, where)
+            shapes = names.linear_shapes
             for path, group in groups.items():
-                _check_stored(path, group, settings, shapes, where)
+                check_module(path, shapes, where)
+                _check_stored(path, group, names.linears[path].shapes(settings.rank_of(path)), settings.use_dora, where)
             _check_targets(settings, groups, shapes, where)
             _check_replaced(replaced, wanted, groups, where)
             weights = {path: _read_group(file, group, settings.scale_of(path), where) for path, group in groups.items()}
             own = {name: _read_tensor(file, *found, where) for name, found in replaced.items()}
         except CheckpointError as fault:
             raise AdapterError(str(fault)) from None
+    weights, own = split_weights(weights, names), split_replaced(own, names, config)
     return Adapter(source=str(root), weights=weights, replaced=own)
 
 
 def linear_shapes(config: InternVLConfig) -> dict[str, tuple[int, int]]:
     """Every linear map an adapter may change: module path -> (out, in)."""
-    shapes: dict[str, tuple[int, int]] = {}
-    for name, shape in parameter_shapes(config).items():
-        path, _, kind = name.rpartition(".")
-        if kind == "weight" and len(shape) == 2 and not path.endswith(_VOCABULARY):
-            shapes[path] = (shape[0], shape[1])
-    return shapes
+    return adapter_names(config, "ivl").linear_shapes
 
 
 def acts_by_row(name: str) -> bool:
@@ -164,6 +165,13 @@ def _check_files(root: Path, given: str) -> None:
                 f"save the adapter again with PEFT's save_pretrained(..., safe_serialization=True)"
             )
         raise AdapterError(f"{root} has no {name}: an adapter is a folder with {CONFIG_FILE} and {TENSOR_FILE}")
+
+
+def _names_of(header: Mapping[str, Entry], config: InternVLConfig) -> AdapterNames:
+    """Which layout's names the tensors have."""
+    found = {name: LORA_NAME.fullmatch(name) for name in header}
+    modules = [match["module"] for match in found.values() if match is not None]
+    return find_names(modules, [name.removeprefix(STORED_PREFIX) for name, match in found.items() if not match], config)
 
 
 def _replaced_names(
@@ -238,27 +246,18 @@ def _ends(path: str) -> list[str]:
 
 
 def _check_stored(
-    path: str,
-    group: dict[str, _Found],
-    settings: AdapterSettings,
-    shapes: Mapping[str, tuple[int, int]],
-    where: str,
+    path: str, group: dict[str, _Found], shapes: dict[str, tuple[int, ...]], use_dora: bool, where: str
 ) -> None:
     """Check a module's tensors by their headers."""
-    width_out, width_in = check_module(path, shapes, where)
-    rank = settings.rank_of(path)
-    needed: dict[str, tuple[int, ...]] = {"A": (rank, width_in), "B": (width_out, rank)}
-    for half in needed:
+    for half in "AB":
         if half not in group:
             raise AdapterError(f"{where} has only one half of the pair of {path!r}: lora_{half} is missing")
-    if settings.use_dora:
-        needed["magnitude"] = (width_out,)
-    if settings.use_dora != ("magnitude" in group):
-        what = "is missing" if settings.use_dora else "is not understood"
-        said = str(settings.use_dora).lower()
+    if use_dora != ("magnitude" in group):
+        what = "is missing" if use_dora else "is not understood"
+        said = str(use_dora).lower()
         raise AdapterError(f"{where}: {path}.lora_magnitude_vector {what}: use_dora is {said} in {CONFIG_FILE}")
-    for key, shape in needed.items():
-        _check_entry(*group[key], shape, where)
+    for key, found in group.items():
+        _check_entry(*found, shapes[key], where)
 
 
 def _check_replaced(
@@ -284,8 +283,8 @@ def _check_entry(name: str, entry: Entry, needed: tuple[int, ...], where: str) -
 
 def _read_group(file: BinaryIO, group: Mapping[str, _Found], scale: float, where: str) -> LowRank:
     magnitude = _read_tensor(file, *group["magnitude"], where) if "magnitude" in group else None
-    a, b = (_read_tensor(file, *group[half], where) for half in "AB")
-    return LowRank(a=a, b=b, scale=scale, magnitude=magnitude)
+    a, b = (_read_tensor(file, *group[half], where).flatten(1) for half in "AB")
+    return LowRank(a=a, b=b, scale=scale, magnitude=None if magnitude is None else magnitude.flatten())
 
 
 def _read_tensor(file: BinaryIO, name: str, entry: Entry, where: str) -> Tensor:

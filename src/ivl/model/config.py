@@ -13,6 +13,8 @@ from ivl.errors import ConfigError
 
 Decoder = Literal["internlm2", "qwen2", "qwen3", "llama", "phi3"]
 Template = Literal["internlm2-chat", "Hermes-2", "phi3-chat", "internvl2_5"]
+ConnectorKind = Literal["mlp", "linear", "qformer"]
+"""What leads from the vision model to the language model: InternVL2's own, LLaVA's first, or BLIP-2's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +95,37 @@ class TextConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QFormerConfig:
+    """A Q-Former; where nothing is said, the sizes of BLIP-2's (Li et al. 2023, arXiv 2301.12597)."""
+
+    num_queries: int = 32
+    """Learned queries, and so image tokens of a tile."""
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    cross_every: int = 2
+    """The first layer looks at the patches, and then every so many."""
+    norm_eps: float = 1e-12
+
+    def __post_init__(self) -> None:
+        sizes = ("num_queries", "hidden_size", "num_layers", "num_heads", "intermediate_size", "cross_every")
+        _positive(self, *sizes)
+        _divides(self.hidden_size, self.num_heads, "Q-Former hidden_size", "num_heads")
+
+    def has_cross(self, layer_idx: int) -> bool:
+        """Whether a layer looks at the patches."""
+        return layer_idx % self.cross_every == 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class InternVLConfig:
     """A whole model, and how pictures and prompts are prepared for it."""
 
     vision: VisionConfig
     text: TextConfig
     downsample_ratio: float = 0.5
-    """Pixel shuffle: 0.5 turns 2x2 patches into one image token."""
+    """Pixel shuffle: 0.5 turns 2x2 patches into one image token. A Q-Former reads patches as they are."""
     ps_version: Literal["v1", "v2"] = "v2"
     select_layer: int = -1
     """Which of [embeddings, after layer 1, ...] the connector reads."""
@@ -115,9 +141,15 @@ class InternVLConfig:
     max_tiles: int = 12
     use_thumbnail: bool = True
     """Append the whole picture as one more tile where there is more than one."""
+    connector: ConnectorKind = "mlp"
+    """The official models have an MLP; only this package reads folders with another kind."""
+    qformer: QFormerConfig | None = None
+    """Where the connector is a Q-Former, its sizes."""
 
     def __post_init__(self) -> None:
         _positive(self, "image_size", "min_tiles", "max_tiles")
+        if (self.connector == "qformer") != (self.qformer is not None):
+            raise ConfigError(f"connector={self.connector!r} with qformer={self.qformer}: sizes go with a Q-Former")
         if self.min_tiles > self.max_tiles:
             raise ConfigError(f"min_dynamic_patch={self.min_tiles} is above max_dynamic_patch={self.max_tiles}")
         _divides(self.image_size, self.vision.patch_size, "force_image_size", "patch_size")
@@ -130,7 +162,9 @@ class InternVLConfig:
 
     @property
     def shuffle_factor(self) -> int:
-        """Patches a side that one image token covers: 2 for the official ratio of 0.5."""
+        """Patches a side that the connector reads as one: 2 for the official ratio of 0.5, 1 for a Q-Former."""
+        if self.connector == "qformer":
+            return 1
         factor = round(1 / self.downsample_ratio) if self.downsample_ratio > 0 else 0
         if factor < 1 or factor * self.downsample_ratio != 1:
             raise ConfigError(f"downsample_ratio={self.downsample_ratio} is not 1 over a whole number")
@@ -138,7 +172,12 @@ class InternVLConfig:
 
     @property
     def tokens_per_tile(self) -> int:
-        """Image tokens of one tile, I: 256 for the official models."""
+        """Image tokens of one tile, I: 256 for the official models; of a Q-Former as many as it has queries."""
+        return self.connector_rows if self.qformer is None else self.qformer.num_queries
+
+    @property
+    def connector_rows(self) -> int:
+        """Rows that the connector reads of one tile: its image tokens, but a Q-Former reads every patch."""
         side = self.image_size // self.vision.patch_size // self.shuffle_factor
         return side * side
 

@@ -16,6 +16,7 @@ from typing import Any
 from ivl.errors import ConfigError
 from ivl.model.config import InternVLConfig, TextConfig, VisionConfig
 from ivl.model.config_parse import TEXT_CLASSES, parse_config
+from ivl.model.connector_table import write_connector
 
 _NO_TOKENS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 
@@ -23,6 +24,7 @@ _NO_TOKENS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 def to_official(config: InternVLConfig, dtype: str | None = None) -> dict[str, Any]:
     """config.json of the official layout (model_type internvl_chat). `dtype`: of the weights, "bfloat16" say.
 
+    With another connector than the MLP it says ivl_chat, and that only this package reads the folder.
     Raises ConfigError when the official classes cannot express `config`.
     """
     text = config.text
@@ -49,6 +51,7 @@ def to_official(config: InternVLConfig, dtype: str | None = None) -> dict[str, A
     }
     if config.image_token_id is not None:
         raw["image_token_id"] = config.image_token_id
+    raw |= write_connector(config)
     _check_same(config, raw, "official")
     return raw
 
@@ -64,6 +67,11 @@ def to_transformers(config: InternVLConfig, dtype: str | None = None) -> dict[st
     if config.vision.qk_norm and config.vision.norm_eps != 1e-6:
         raise ConfigError(
             f"transformers cannot have q/k norms of eps {config.vision.norm_eps}: write the official layout"
+        )
+    if config.connector != "mlp":
+        raise ConfigError(
+            f"transformers has no connector of the kind {config.connector!r}: write the official layout, "
+            "which then only ivl reads"
         )
     raw: dict[str, Any] = {
         "architectures": ["InternVLForConditionalGeneration"],

@@ -15,6 +15,7 @@ from typing import Any, cast, get_args
 from ivl.errors import ConfigError, nearest
 from ivl.model.config import Decoder, InternVLConfig, RopeConfig, Template, TextConfig, VisionConfig
 from ivl.model.config_fields import MAX_HEADS, MAX_LAYERS, MAX_POSITIONS, MAX_VOCABULARY, Fields
+from ivl.model.connector_table import KEY, read_connector
 from ivl.model.names import Layout
 
 TEXT_CLASSES: dict[str, Decoder] = {
@@ -104,6 +105,7 @@ def _from_official(fields: Fields) -> InternVLConfig:
         min_tiles=fields.integer("min_dynamic_patch", 1),
         max_tiles=fields.integer("max_dynamic_patch", 6),
         use_thumbnail=fields.flag("use_thumbnail", False),
+        **read_connector(fields),
     )
 
 
@@ -134,6 +136,7 @@ def _from_transformers(fields: Fields, processor: Fields) -> InternVLConfig:
     fields.expect("vision_feature_select_strategy", "default", "only 'default' (the class token is dropped)")
     fields.expect("projector_hidden_act", "gelu", "only gelu is implemented")
     fields.expect("ps_version", "v2", "transformers' model knows only v2")
+    fields.expect(KEY, {}, "transformers' model knows only the MLP")
     vision = _transformers_vision(fields.group("vision_config"))
     text = fields.group("text_config")
     model_type = cast(Decoder, text.choice("model_type", TEXT_MODEL_TYPES, "qwen2"))

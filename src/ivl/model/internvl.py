@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ivl.errors import ConfigError, InputError
 from ivl.model.attention import Attention, CachedAttention, PackedAttention
 from ivl.model.config import InternVLConfig
-from ivl.model.connector import Connector, pixel_shuffle
+from ivl.model.connector import make_connector, pixel_shuffle
 from ivl.model.decoder import LanguageModel
 from ivl.model.vit import VisionModel
 
@@ -39,7 +39,7 @@ class InternVL(nn.Module):
         super().__init__()
         self.config = config
         self.vision_model = VisionModel(config.vision)
-        self.connector = Connector(config.vision.hidden_size * config.shuffle_factor**2, config.text.hidden_size)
+        self.connector = make_connector(config)
         self.language_model = LanguageModel(config.text)
 
     def forward(
@@ -69,7 +69,8 @@ class InternVL(nn.Module):
         return tokens
 
     def shuffled_patches(self, pixel_values: Tensor) -> Tensor:
-        """Tiles (N, 3, S, S) -> what the connector reads, (N, I, 4C) for the usual 2 x 2 patches a token."""
+        """Tiles (N, 3, S, S) -> what the connector reads: (N, I, 4C) for the usual 2 x 2 patches a token, (N, P, C) for
+        a Q-Former."""
         config = self.config
         pixel_values = pixel_values.to(self.vision_model.class_embedding.dtype)
         patches = self.vision_model(pixel_values, config.select_layer)[:, 1:]  # (N, P, C), class token dropped

@@ -1,9 +1,12 @@
 """A vision model and a language model -> an InternVL2 with a fresh connector, before stage 1 of its training.
 
+The two may be the halves of one model, which then gets another connector (`renewed_config`).
+
 In: two `Part`s. Out: config.json and weights in a folder, file by file: memory is needed for one file's weights. What
-is new is the connector (torch's default for linear maps, as in the official code; ones and zeros in its norm) and the
-rows of new tokens in embedding table and head (the mean of the rows that there were, as transformers does when it
-resizes, but without its noise of 1e-9). Knows no tokenizer: which ids are new is told.
+is new is the connector (torch's default for linear maps, as in the official code; ones and zeros in its norm; a
+Q-Former begins as BERT does) and the rows of new tokens in embedding table and head (the mean of the rows that there
+were, as transformers does when it resizes, but without its noise of 1e-9). Knows no tokenizer: which ids are new is
+told.
 """
 
 import json
@@ -17,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ivl.errors import ConfigError
-from ivl.model.config import InternVLConfig, Template
+from ivl.model.config import ConnectorKind, InternVLConfig, QFormerConfig, Template
 from ivl.model.config_export import to_official
 from ivl.model.config_io import INDEX_FILE, WEIGHT_FILE
-from ivl.model.connector import Connector
+from ivl.model.connector import make_connector
 from ivl.model.names import Rows, StoredTensor, parameter_shapes, part_of, stored_tensors
 from ivl.model.part import Part
 from ivl.model.safetensors_io import Source, write_file
@@ -79,6 +82,19 @@ def joined_config(
         image_size=size,
         max_tiles=max_tiles,
     )
+
+
+def renewed_config(whole: InternVLConfig, kind: ConnectorKind, qformer: QFormerConfig | None = None) -> InternVLConfig:
+    """The configuration of a model that keeps all but its connector. qformer: a Q-Former's sizes; None: BLIP-2's."""
+    sizes = (qformer or QFormerConfig()) if kind == "qformer" else None
+    return replace(whole, connector=kind, qformer=sizes)
+
+
+def whole_vocabulary(config: InternVLConfig) -> Vocabulary:
+    """Of a whole model, which needs no new token. Raises ConfigError where its folder names no image token."""
+    if config.image_token_id is None:
+        raise ConfigError("the model's folder names no <IMG_CONTEXT> token: its tokenizer files are missing")
+    return Vocabulary(num_known=config.text.vocab_size, new_ids=(), image_token_id=config.image_token_id)
 
 
 def write_joined(
@@ -181,7 +197,7 @@ class _Joint:
 def _fresh_connector(config: InternVLConfig, seed: int) -> dict[str, Tensor]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        connector = Connector(config.vision.hidden_size * config.shuffle_factor**2, config.text.hidden_size)
+        connector = make_connector(config)
     return {f"connector.{name}": tensor.detach() for name, tensor in connector.named_parameters()}
 
 

@@ -17,6 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from ivl.model import connector_table
 from ivl.model.config import InternVLConfig, TextConfig
 
 Layout = Literal["official", "transformers"]
@@ -44,11 +45,6 @@ _VISION_LAYER = (
     ("mlp.fc1", "mlp.fc1", "mlp.fc1"),
     ("mlp.fc2", "mlp.fc2", "mlp.fc2"),
     ("scale2", "ls2", "lambda_2"),
-)
-_CONNECTOR = (
-    ("norm", "0", "layer_norm"),
-    ("fc1", "1", "linear_1"),
-    ("fc2", "3", "linear_2"),
 )
 _TEXT = (
     # ours           InternLM2         Qwen2/3, Llama   Phi-3
@@ -107,7 +103,8 @@ class StoredTensor:
 
 def parameter_shapes(config: InternVLConfig) -> dict[str, tuple[int, ...]]:
     """Every parameter of our model and its shape, from the configuration alone."""
-    return _vision_shapes(config) | _connector_shapes(config) | _text_shapes(config.text)
+    connector = _in_part("connector", connector_table.connector_shapes(config), {}, 0)
+    return _vision_shapes(config) | connector | _text_shapes(config.text)
 
 
 def stored_tensors(config: InternVLConfig, layout: Layout) -> dict[str, StoredTensor]:
@@ -154,7 +151,7 @@ def _stored_name(ours: str, text: TextConfig, layout: Layout) -> str:
     if part == "vision_model":
         return f"{prefix}.{_translate(rest, _VISION, _VISION_LAYER, _VISION_LAYERS[column], column)}"
     if part == "connector":
-        return f"{prefix}.{_translate(rest, _CONNECTOR, (), '', column)}"
+        return f"{prefix}.{_translate(rest, connector_table.MODULES, connector_table.LAYER_MODULES, 'layers', column)}"
     return f"{prefix}.{_translate(rest, _TEXT, _TEXT_LAYER, 'layers', _text_column(text, layout))}"
 
 
@@ -241,13 +238,6 @@ def _vision_shapes(config: InternVLConfig) -> dict[str, tuple[int, ...]]:
     linears = {"attention.o_proj": (width, width), "mlp.fc1": (inner, width), "mlp.fc2": (width, inner)}
     layer |= _linears(linears, bias=True)
     return _in_part("vision_model", shapes, layer, vision.num_layers)
-
-
-def _connector_shapes(config: InternVLConfig) -> dict[str, tuple[int, ...]]:
-    width_in, width = config.vision.hidden_size * config.shuffle_factor**2, config.text.hidden_size
-    shapes: dict[str, tuple[int, ...]] = {"norm.weight": (width_in,), "norm.bias": (width_in,)}
-    shapes |= _linears({"fc1": (width, width_in), "fc2": (width, width)}, bias=True)
-    return _in_part("connector", shapes, {}, 0)
 
 
 def _text_shapes(text: TextConfig) -> dict[str, tuple[int, ...]]:

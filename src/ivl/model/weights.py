@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def load_model(
     Raises ConfigError or CheckpointError when the folder is not a whole, sane model; SettingsError for a
     device or dtype that cannot be had.
     """
-    target_dtype, target_device = _dtype(dtype), _device(device)
+    target_dtype, target_device = checked_dtype(dtype), _device(device)
     checkpoint = open_checkpoint(folder)
     model = _build(checkpoint, target_device, target_dtype)
     for name in in_float32:
@@ -90,25 +90,44 @@ def save_model(
     dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in parameters.values()}
     write_config = to_official if layout == "official" else to_transformers
     config = write_config(model.config, dtypes.pop() if len(dtypes) == 1 else None)
-    shards = _shards(list(stored_tensors(model.config, layout).values()), parameters, max_shard_bytes)
-    _check_room(target, parameters)
+    shards = shard_files(_sources(stored_tensors(model.config, layout).values(), parameters), max_shard_bytes)
+    check_room(target, sum(source.num_bytes for shard in shards.values() for source in shard))
     with new_folder(target) as partial:
-        index: dict[str, str] = {}
-        for number, shard in enumerate(shards, start=1):
-            name = WEIGHT_FILE if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
-            write_file(partial / name, shard)
-            index |= {source.name: name for source in shard}
-        if len(shards) > 1:
-            size = sum(source.num_bytes for shard in shards for source in shard)
-            _write_json(partial / INDEX_FILE, {"metadata": {"total_size": size}, "weight_map": index})
+        write_shards(partial, shards)
         # Last: without it the folder is no model.
-        _write_json(partial / "config.json", config)
+        write_json(partial / "config.json", config)
+
+
+def shard_files(sources: Iterable[Source], max_shard_bytes: int) -> dict[str, list[Source]]:
+    """Tensors to be written, in their own order, by the file each goes into: of at most `max_shard_bytes`, or one
+    larger tensor alone."""
+    shards: list[list[Source]] = [[]]
+    size = 0
+    for source in sources:
+        if shards[-1] and size + source.num_bytes > max_shard_bytes:
+            shards.append([])
+            size = 0
+        shards[-1].append(source)
+        size += source.num_bytes
+    if len(shards) == 1:
+        return {WEIGHT_FILE: shards[0]}
+    return {f"model-{n:05}-of-{len(shards):05}.safetensors": shard for n, shard in enumerate(shards, start=1)}
+
+
+def write_shards(folder: Path, shards: Mapping[str, Sequence[Source]]) -> None:
+    """Write the files of `shard_files`, tensor by tensor, and an index where they are several."""
+    for name, shard in shards.items():
+        write_file(folder / name, shard)
+    if len(shards) > 1:
+        size = sum(source.num_bytes for shard in shards.values() for source in shard)
+        index = {source.name: name for name, shard in shards.items() for source in shard}
+        write_json(folder / INDEX_FILE, {"metadata": {"total_size": size}, "weight_map": index})
 
 
 def _build(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> InternVL:
     """A model whose parameters hold nothing yet. Raises CheckpointError when there is no room for it."""
     try:
-        with device, _Uninitialised(dtype):
+        with device, Uninitialised(dtype):
             return InternVL(checkpoint.config)
     except (RuntimeError, MemoryError) as fault:
         num_values = sum(math.prod(shape) for shape in parameter_shapes(checkpoint.config).values())
@@ -119,7 +138,7 @@ def _build(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> 
         ) from fault
 
 
-class _Uninitialised(TorchFunctionMode):
+class Uninitialised(TorchFunctionMode):
     """Modules made under this have parameters of `dtype` whose memory nobody has touched yet.
 
     Random numbers that are overwritten at once would cost time; the usual detour over the meta device imports
@@ -168,38 +187,37 @@ def _storable_parameters(model: InternVL) -> dict[str, Tensor]:
     return parameters
 
 
-def _shards(stored: list[StoredTensor], parameters: dict[str, Tensor], max_shard_bytes: int) -> list[list[Source]]:
-    """The tensors to be written, cut into files in their own order."""
-    shards: list[list[Source]] = [[]]
-    size = 0
+def _sources(stored: Iterable[StoredTensor], parameters: dict[str, Tensor]) -> Iterator[Source]:
+    """The tensors to be written, made of parameters in memory."""
     for tensor in stored:
         source = Source(name=tensor.name, shape=tensor.shape, pieces=tuple(_pieces(tensor, parameters)))
         if len({piece.dtype for piece in source.pieces}) > 1:
             raise CheckpointError(f"{tensor.name} would be made of parameters of different types: convert them first")
-        if shards[-1] and size + source.num_bytes > max_shard_bytes:
-            shards.append([])
-            size = 0
-        shards[-1].append(source)
-        size += source.num_bytes
-    return shards
+        yield source
 
 
-def _check_room(target: Path, parameters: dict[str, Tensor]) -> None:
-    """Raise CheckpointError when the disk is visibly too small, before anything is written."""
-    needed = sum(tensor.numel() * tensor.dtype.itemsize for tensor in parameters.values())
-    place = target.absolute().parent
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+def check_room(target: Path, needed: int) -> None:
+    """Raise CheckpointError when the disk is visibly too small for `needed` bytes, before anything is written."""
+    free = free_bytes(target)
     if free < needed:
         raise CheckpointError(f"{target} needs {needed} bytes, but its disk has only {free} left")
 
 
-def _write_json(path: Path, value: object) -> None:
+def free_bytes(target: Path) -> int:
+    """What is left on the disk of `target`, which need not exist yet."""
+    place = target.absolute().parent
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def write_json(path: Path, value: object) -> None:
+    """A JSON file as the folders here have them."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _dtype(dtype: str | torch.dtype) -> torch.dtype:
+def checked_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """A type of weights by its name. Raises SettingsError for one that models do not have."""
     if isinstance(dtype, torch.dtype):
         dtype = str(dtype).removeprefix("torch.")
     if dtype not in _DTYPES:

@@ -12,7 +12,7 @@ Source: transformers 4.37.2, tokenization_utils_base.py (`_from_pretrained`) and
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ivl.errors import TokenizerError
 from ivl.processing.added_tokens import MAX_LENGTH, AddedToken
@@ -24,6 +24,14 @@ from ivl.processing.tokenizer_settings import TokenizerSettings, read_file, read
 
 MAX_ADDED_TOKENS = 20_000
 
+Kind = Literal["sentencepiece", "vocab", "json"]
+_FILES: Mapping[Kind, tuple[str, ...]] = {
+    # The slow ones first.
+    "sentencepiece": ("tokenizer.model",),
+    "vocab": ("vocab.json", "merges.txt"),
+    "json": ("tokenizer.json",),
+}
+
 
 def load_tokenizer(folder: Path | str, control: Iterable[str] = ()) -> Tokenizer:
     """The tokenizer of a folder.
@@ -34,13 +42,7 @@ def load_tokenizer(folder: Path | str, control: Iterable[str] = ()) -> Tokenizer
     if not folder.is_dir():
         raise TokenizerError(f"there is no folder {str(folder)!r} to read a tokenizer from")
     settings = read_settings(folder)
-    kinds = _kinds(folder)
-    if not kinds:
-        raise TokenizerError(
-            f"no tokenizer in {str(folder)!r}: it holds neither tokenizer.json nor tokenizer.model "
-            "nor vocab.json with merges.txt"
-        )
-    kind = "json" if settings.is_fast and "json" in kinds else kinds[0]
+    kind = chosen_kind(folder, settings)
     if kind == "json":
         return _from_json(folder / "tokenizer.json", settings, control)
     codec = _sentencepiece(folder, settings) if kind == "sentencepiece" else _qwen2(folder, settings)
@@ -49,14 +51,15 @@ def load_tokenizer(folder: Path | str, control: Iterable[str] = ()) -> Tokenizer
     return Tokenizer(codec, tokens, prefix, settings.all_special, control)
 
 
-def _kinds(folder: Path) -> list[str]:
-    """The forms of tokenizer that the folder has, the slow ones first."""
-    files = {
-        "sentencepiece": ["tokenizer.model"],
-        "vocab": ["vocab.json", "merges.txt"],
-        "json": ["tokenizer.json"],
-    }
-    return [kind for kind, names in files.items() if all((folder / name).is_file() for name in names)]
+def chosen_kind(folder: Path, settings: TokenizerSettings) -> Kind:
+    """Which form of tokenizer counts where a folder has several; raises TokenizerError where it has none."""
+    kinds = [kind for kind, names in _FILES.items() if all((folder / name).is_file() for name in names)]
+    if not kinds:
+        raise TokenizerError(
+            f"no tokenizer in {str(folder)!r}: it holds neither tokenizer.json nor tokenizer.model "
+            "nor vocab.json with merges.txt"
+        )
+    return "json" if settings.is_fast and "json" in kinds else kinds[0]
 
 
 def _sentencepiece(folder: Path, settings: TokenizerSettings) -> SentencePieceCodec:

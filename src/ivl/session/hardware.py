@@ -6,6 +6,7 @@ In: what a person asked for ("auto" or a name) and the model's shapes. Out: name
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from ivl.engine.memory import available_memory as available_memory
 from ivl.errors import SettingsError
 from ivl.model.config import InternVLConfig
+from ivl.model.names import parameter_shapes
 
 # Parameters from which "auto" may leave float32 on a CPU: 2 GB of float32 weights. Every token of an answer reads the
 # weights once, so below this it takes a fraction of a second anyway, and a small model keeps giving exactly the
@@ -71,15 +73,8 @@ def choose_threads(root: Path = Path("/")) -> int:
 
 
 def num_parameters(config: InternVLConfig) -> int:
-    """The model's parameters, to within a percent: its large weights only."""
-    vision, text = config.vision, config.text
-    tile = vision.num_layers * vision.hidden_size * (4 * vision.hidden_size + 2 * vision.intermediate_size)
-    heads = text.head_dim * (2 * text.num_heads + 2 * text.num_kv_heads)
-    layer = text.hidden_size * (heads + 3 * text.intermediate_size)
-    tables = 1 if text.tie_embeddings else 2
-    shuffled = vision.hidden_size * config.shuffle_factor**2
-    connector = text.hidden_size * (shuffled + text.hidden_size)
-    return tile + connector + text.num_layers * layer + tables * text.vocab_size * text.hidden_size
+    """The model's parameters."""
+    return sum(math.prod(shape) for shape in parameter_shapes(config).values())
 
 
 def has_bfloat16_units(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -20,12 +20,12 @@ from ivl.model.weights import load_model
 from ivl.processing import Processor, load_processor
 from ivl.session.hardware import choose_device, choose_dtype, choose_threads
 from ivl.types import EngineConfig
-from ivl.zoo import nano_folder
+from ivl.zoo import IN_THE_PACKAGE, nano_folder
 
 
 def find_folder(model: str | Path | None, revision: str | None = None) -> Path:
-    """The folder of a model: given, or fetched by its hub id, or that of the model in the package for None."""
-    return nano_folder() if model is None else resolve(model, revision=revision)
+    """The folder of a model: given, or fetched by its hub id, or that of the model in the package for None or "zoo"."""
+    return nano_folder() if model in (None, IN_THE_PACKAGE) else resolve(model, revision=revision)
 
 
 def load_engine_core(

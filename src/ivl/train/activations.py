@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 from ivl.model.adapter_io import linear_shapes
 from ivl.model.config import InternVLConfig
+from ivl.model.connector_table import connector_rows
 from ivl.train.config import TuneSettings
 from ivl.train.trainable import find_trainable
 
@@ -113,8 +114,11 @@ class Activations:
         if trained or any(path.startswith("connector") for path in self.adapted | self.full):
             shuffled = vision.hidden_size * config.shuffle_factor**2
             per_row = sizes.wide * shuffled + 2 * sizes.typed * config.text.hidden_size
-            per_row += self._inputs(["connector.fc1"], is_wide=True) + self._inputs(["connector.fc2"])
-            kept += per_row * config.tokens_per_tile
+            if config.connector == "mlp":
+                per_row += self._inputs(["connector.fc1"], is_wide=True) + self._inputs(["connector.fc2"])
+            else:
+                kept += sum(self._inputs([path]) * rows for path, rows in connector_rows(config).items())
+            kept += per_row * config.connector_rows
         return kept * num_tiles
 
     def frozen_vision(self, num_tiles: int) -> int:

@@ -63,7 +63,7 @@ def _tile_store(config: TrainConfig, model: InternVL, dtype: torch.dtype) -> Til
         digest.update(parameter.detach().to("cpu", torch.float32).numpy().tobytes())
     width = shape.vision.hidden_size * shape.shuffle_factor**2
     folder = Path(config.vision_cache) / digest.hexdigest()[:32]
-    return TileStore(folder=folder, shape=(shape.tokens_per_tile, width), dtype=dtype)
+    return TileStore(folder=folder, shape=(shape.connector_rows, width), dtype=dtype)
 
 
 def load_trainable(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> InternVL:

@@ -24,6 +24,7 @@ from itertools import pairwise
 from ivl.data.example import PackedBatch
 from ivl.model.adapter_io import linear_shapes
 from ivl.model.config import InternVLConfig
+from ivl.model.connector_table import connector_rows, connector_scores
 from ivl.model.names import parameter_shapes
 from ivl.train.config import TuneSettings
 from ivl.train.trainable import find_trainable
@@ -175,11 +176,12 @@ class _Walk:
             layer = block.rows * (1 + patches) + Flops(forward=scores, backward=2 * scores * block.attends)
             total = total + (_again(layer) if recompute and block.needs else layer)
             needs = block.needs
-        needs = needs or self.trains("connector.norm")
-        for path in ("connector.fc1", "connector.fc2"):
+        needs = needs or self.trains("connector.norm") or "connector.queries" in self.full
+        for path, rows in connector_rows(config).items():
             cost, needs = self.linear(path, needs)
-            total = total + cost * config.tokens_per_tile
-        return total, needs
+            total = total + cost * rows
+        scores = connector_scores(config)
+        return total + Flops(forward=scores, backward=2 * scores * needs), needs
 
     def decoder(self, sees_gradient: bool, num_checkpointed: int) -> tuple[Flops, Flops, bool]:
         """A token and a pair of tokens through all layers."""

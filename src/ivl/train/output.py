@@ -61,6 +61,11 @@ def read_trained(folder: Path, config: TrainConfig) -> dict[str, Tensor]:
 
 def load_weights(model: InternVL, config: TrainConfig, folder: Path) -> None:
     """Begin with what another run trained: its adapter folder or checkpoint. Raises TrainingError where it differs."""
+    if folder.is_file():
+        raise TrainingError(
+            f"load_from={str(folder)!r} is a file, and pickled checkpoints (.pth, .pt, .bin) are never opened: give "
+            "the folder of an adapter or of a checkpoint of ivl"
+        )
     is_adapter = (folder / ADAPTER_CONFIG).is_file()
     tensors = read_trained(folder, config) if is_adapter else load_checkpoint(folder).trained
     check_same(tensors, trained_parameters(model), str(folder))

@@ -20,9 +20,9 @@ from ivl.tutorial.figures import Figures, Said
 from ivl.tutorial.page_steps import steps_section
 from ivl.tutorial.page_style import STYLE
 from ivl.tutorial.page_tables import differences_table, lengths_table, scores_table, tiles
+from ivl.tutorial.plan import NO_GENERAL, SUBJECTS
 from ivl.tutorial.record import Record
 from ivl.tutorial.step import Story
-from ivl.tutorial.story import NO_GENERAL, SUBJECTS
 
 PICTURE_SIDE = 320
 LONGEST_ANSWER = 600

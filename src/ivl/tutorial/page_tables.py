@@ -15,7 +15,7 @@ from ivl.evals.report_words import (
     signed_interval_text,
 )
 from ivl.tutorial.figures import Difference, Figures, SetFigures
-from ivl.tutorial.story import SUBJECTS
+from ivl.tutorial.plan import SUBJECTS
 
 
 def tiles(food: Figures | None, general: Figures | None, subjects: Sequence[str]) -> str:

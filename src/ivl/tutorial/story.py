@@ -5,77 +5,36 @@ add a step, add a function here and name it in `make_story`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ivl.tutorial.numbers import Numbers
+from ivl.tutorial.plan import (
+    AFTER,
+    BEFORE,
+    NO_GENERAL,
+    NO_REPLAY,
+    NO_TERSE,
+    REPLAY,
+    TERSE,
+    TEST_PART,
+    TRAIN_PART,
+    Plan,
+)
 from ivl.tutorial.recipe import Recipe, recipe_text
-from ivl.tutorial.step import Command, Question, Step, Story
-
-BEFORE, AFTER, REPLAY, TERSE = "before", "after", "after-replay", "after-terse"
-SUBJECTS = {
-    BEFORE: "before",
-    AFTER: "after",
-    REPLAY: "after, with replay",
-    TERSE: "after, few-word answers",
-}
-"""Names on the command line, and in the report."""
-IN_THE_PACKAGE = "zoo"
-"""What `ivl eval -m` calls the small model."""
-TRAIN_PART, TEST_PART = "train.jsonl", "test.jsonl"
-NO_REPLAY = "the package holds no general training data here, so nothing can be replayed"
-NO_GENERAL = "the package holds no general test set here, so what was forgotten cannot be measured"
-NO_TERSE = "it would take more time than this run has; `terse_steps` in tutorial/numbers.py switches it on"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """What the steps' makers share."""
-
-    numbers: Numbers
-    out: Path
-    model: str | None
-    foods: Path
-    general: Path
-
-    @property
-    def has_replay(self) -> bool:
-        return (self.general / TRAIN_PART).is_file()
-
-    @property
-    def runs(self) -> dict[str, Path]:
-        """Training runs by subject."""
-        runs = {AFTER: self.out / "food_lora"}
-        if self.has_replay:
-            runs[REPLAY] = self.out / "food_lora_replay"
-        if self.numbers.terse_steps:
-            runs[TERSE] = self.out / "food_lora_terse"
-        return runs
-
-    @property
-    def questions(self) -> tuple[Question, ...]:
-        images = self.foods / "test_styles" / "images"
-        return tuple(
-            Question(picture=images / picture, language=language, text=text)
-            for picture in self.numbers.pictures
-            for language, text in self.numbers.questions
-        )
-
-    @property
-    def model_option(self) -> tuple[str, ...]:
-        return () if self.model is None else ("-m", self.model)
-
-    def data(self, style: str) -> Path:
-        return self.out / ("data" if style == "full" else "data-terse")
+from ivl.tutorial.sharing import explain_step, export_step, merge_step, publish_step
+from ivl.tutorial.step import Command, Step, Story
+from ivl.zoo import IN_THE_PACKAGE
 
 
 def make_story(numbers: Numbers, out: Path, model: str | None, foods: Path, general: Path) -> Story:
     """All steps. foods, general: the package's sets; the second may be missing."""
-    plan = _Plan(numbers=numbers, out=out, model=model, foods=foods, general=general)
+    plan = Plan(numbers=numbers, out=out, model=model, foods=foods, general=general)
     runs = plan.runs
     general_results = out / "eval-general"
     return Story(
         steps=(
+            explain_step(plan),
             _chat(plan, "chat", "Chat before", (BEFORE,)),
             _data(plan),
             _train(plan),
@@ -84,6 +43,9 @@ def make_story(numbers: Numbers, out: Path, model: str | None, foods: Path, gene
             _chat(plan, "chat-again", "Chat after", (AFTER, REPLAY) if REPLAY in runs else (AFTER,)),
             _eval_food(plan),
             _eval_general(plan, general_results),
+            merge_step(plan),
+            export_step(plan),
+            publish_step(plan, out / "eval-food"),
             Step(name="report", title="Report", about="All of it as one page, also while the story goes on."),
         ),
         out=out,
@@ -97,7 +59,7 @@ def make_story(numbers: Numbers, out: Path, model: str | None, foods: Path, gene
     )
 
 
-def _chat(plan: _Plan, name: str, title: str, subjects: tuple[str, ...]) -> Step:
+def _chat(plan: Plan, name: str, title: str, subjects: tuple[str, ...]) -> Step:
     about = {
         "chat": "Pictures in styles that training never sees, with open questions in Chinese and English.",
         "chat-again": "The same pictures and the same questions, with each adapter beside the model.",
@@ -112,7 +74,7 @@ def _chat(plan: _Plan, name: str, title: str, subjects: tuple[str, ...]) -> Step
     return Step(name=name, title=title, about=about[name], commands=tuple(commands))
 
 
-def _data(plan: _Plan) -> Step:
+def _data(plan: Plan) -> Step:
     folder, page = plan.data("full"), plan.out / "data-check.html"
     checked = ("data", "check", str(folder / "train.json"), "--image-folder", str(plan.foods / "train"))
     model = ("--model", plan.model) if plan.model is not None else ()
@@ -128,19 +90,19 @@ def _data(plan: _Plan) -> Step:
     )
 
 
-def _converted(plan: _Plan, style: str) -> Command:
+def _converted(plan: Plan, style: str) -> Command:
     numbers = plan.numbers
     words = ("data", "foodieqa", str(plan.foods / "train"), "-o", str(plan.data(style)), "--naming")
     asked = ("--language", "both", "--tasks", numbers.tasks, "--form", numbers.form, "--style", style)
     return Command(words=(*words, *asked, "--test-share", "0"), keeps=True)
 
 
-def _train(plan: _Plan) -> Step:
+def _train(plan: Plan) -> Step:
     about = "A LoRA on the language model learns foods, and nothing else. The vision model stays as it is."
     return _training(plan, AFTER, "train", "Fine-tune", about, plan.numbers.steps)
 
 
-def _replay(plan: _Plan) -> Step:
+def _replay(plan: Plan) -> Step:
     about = "The same, with general data mixed in, so that the model keeps what it could do before."
     title = "Fine-tune with replay"
     if not plan.has_replay:
@@ -148,7 +110,7 @@ def _replay(plan: _Plan) -> Step:
     return _training(plan, REPLAY, "train-replay", title, about, plan.numbers.replay_steps)
 
 
-def _terse(plan: _Plan) -> Step:
+def _terse(plan: Plan) -> Step:
     about = "The same foods with answers of a few words, as the InternVL2 tutorial's data has them: does it grow terse?"
     title = "Fine-tune on few-word answers"
     if not plan.numbers.terse_steps:
@@ -162,11 +124,11 @@ def _terse(plan: _Plan) -> Step:
     )
 
 
-def _cache(plan: _Plan) -> tuple[Path, ...]:
+def _cache(plan: Plan) -> tuple[Path, ...]:
     return (plan.out / "vision_cache",)
 
 
-def _training(plan: _Plan, subject: str, name: str, title: str, about: str, steps: int) -> Step:
+def _training(plan: Plan, subject: str, name: str, title: str, about: str, steps: int) -> Step:
     folder = plan.runs[subject]
     file = folder.with_suffix(".yaml")
     recipe = Recipe(
@@ -191,7 +153,7 @@ def _training(plan: _Plan, subject: str, name: str, title: str, about: str, step
     )
 
 
-def _eval_food(plan: _Plan) -> Step:
+def _eval_food(plan: Plan) -> Step:
     out = plan.out / "eval-food"
     tasks = [word for task in plan.numbers.eval_tasks for word in ("--task", task)]
     return Step(
@@ -205,7 +167,7 @@ def _eval_food(plan: _Plan) -> Step:
     )
 
 
-def _eval_general(plan: _Plan, out: Path) -> Step:
+def _eval_general(plan: Plan, out: Path) -> Step:
     step = Step(
         name="eval-general",
         title="What was forgotten",
@@ -219,12 +181,12 @@ def _eval_general(plan: _Plan, out: Path) -> Step:
     return Step(name=step.name, title=step.title, about=step.about, left_out=NO_GENERAL)
 
 
-def _compared(plan: _Plan) -> Iterator[str]:
+def _compared(plan: Plan) -> Iterator[str]:
     """The options for the model and every adapter."""
     yield from ("-m", f"{BEFORE}={plan.model or IN_THE_PACKAGE}")
     for subject, folder in plan.runs.items():
         yield from ("--adapter", f"{subject}={folder / 'adapter'}")
 
 
-def _measured(plan: _Plan, out: Path) -> tuple[str, ...]:
+def _measured(plan: Plan, out: Path) -> tuple[str, ...]:
     return ("--limit", str(plan.numbers.limit), "--out", str(out))

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+IN_THE_PACKAGE = "zoo"
+"""The name by which every command takes the small model."""
 _HERE = Path(__file__).parent
 _MODEL = "seedling"
 """The folder of the small model, and so its name: everything else asks `nano_folder`."""
