@@ -13,7 +13,7 @@ import numpy as np
 
 FILES = ("config.json", "info.json", "golden_generate.json", "golden_loss.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-# Large arrays that show nothing the others do not; the full gradients of one model are enough beside all norms.
+# Large arrays that show nothing the others do not. The norms of all gradients are compared as well.
 DROPPED = {
     "a_llm_hidden_states",
     "a_logits_same_instance_after_long",
@@ -23,11 +23,19 @@ DROPPED = {
 }
 
 
+GRADIENT_ROWS = 16
+"""Of each gradient, the first ones."""
+
+
 def keep(model: str, key: str, array: np.ndarray) -> bool:
     """Whether the tests need this array of this model."""
     if key.startswith("grad/"):
         return model == "tiny-internlm2" or ("language_model" in key and "layers.1" in key)
     return key not in DROPPED or (model == "tiny-internlm2" and key in {"hidden_states", "embeddings"})
+
+
+def shortened(key: str, array: np.ndarray) -> np.ndarray:
+    return array[:GRADIENT_ROWS] if key.startswith("grad/") else array
 
 
 def collect(source: Path, target: Path) -> None:
@@ -41,7 +49,8 @@ def collect(source: Path, target: Path) -> None:
         for name in ("golden_forward", "golden_vision", "golden_loss", "golden_longrope"):
             if (folder / f"{name}.npz").exists():
                 arrays = np.load(folder / f"{name}.npz")
-                np.savez_compressed(out / name, **{k: v for k, v in arrays.items() if keep(folder.name, k, v)})
+                kept = {key: array for key, array in arrays.items() if keep(folder.name, key, array)}
+                np.savez_compressed(out / name, **{key: shortened(key, array) for key, array in kept.items()})
     pixels = np.load(source / "shared" / "pixels.npz")
     np.savez_compressed(target / "pixels", **dict(pixels))
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 import shutil
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ def golden_labels() -> dict[str, list[dict[str, Any]]]:
 def internvl2_2b_folder(folder: Path) -> Path:
     """The small files and the tokenizer of OpenGVLab/InternVL2-2B."""
     shutil.copytree(HERE / "InternVL2-2B", folder, dirs_exist_ok=True)
-    packed = folder / "tokenizer.model.gz"
-    (folder / "tokenizer.model").write_bytes(gzip.decompress(packed.read_bytes()))
+    packed = folder / "tokenizer.model.xz"
+    (folder / "tokenizer.model").write_bytes(lzma.decompress(packed.read_bytes()))
     packed.unlink()
     return folder
 

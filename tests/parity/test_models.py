@@ -134,11 +134,11 @@ def test_loss_and_gradients(name: str, model: InternVL) -> None:
     assert gradients.keys() == numbers["grad_norm_l2"].keys()
     for key, norm in numbers["grad_norm_l2"].items():
         assert abs(gradients[key].norm().item() - norm) < 1e-3 * norm, key
-    full = [key.removeprefix("grad/") for key in golden if key.startswith("grad/")]
-    assert full
-    for key in full:
+    shown = [key.removeprefix("grad/") for key in golden if key.startswith("grad/")]
+    assert shown
+    for key in shown:
         expected = golden[f"grad/{key}"]
-        assert (gradients[key] - expected).norm() < 1e-3 * expected.norm(), key
+        assert (gradients[key][: len(expected)] - expected).norm() < 1e-3 * expected.norm(), key
 
 
 def test_loss_of_a_batch(name: str, model: InternVL) -> None:
