@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from parity import tiny
+
+settings.register_profile("busy", deadline=None)  # on busy cores a test takes as long as it takes
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session", autouse=True)

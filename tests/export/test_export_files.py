@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from export_families import set_fields, write_base, write_kind
 
 import ivl.model.weights
+from export.export_families import set_fields, write_base, write_kind
 from ivl.errors import AdapterError, CheckpointError, ConfigError, IvlError, SettingsError
 from ivl.export import Options, export, find_source, merge, plan
 from ivl.model.weights import load_model

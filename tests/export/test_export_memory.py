@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from export_families import write_base, write_kind
 
+from export.export_families import write_base, write_kind
 from ivl.errors import IvlError
 from ivl.model.config import InternVLConfig
 from ivl.model.config_export import to_official

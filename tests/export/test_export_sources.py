@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from export_families import set_fields, write_base, write_kind
 
+from export.export_families import set_fields, write_base, write_kind
 from ivl.errors import AdapterError, CheckpointError, ConfigError, HubError
 from ivl.export import export, find_source
 from ivl.export.source import adapter_source

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from export_families import write_base, write_kind
 
 import ivl.export.writing as writing
+from export.export_families import write_base, write_kind
 from ivl.errors import CheckpointError
 from ivl.export import export, merge
 from ivl.export.stream import ModelWeights

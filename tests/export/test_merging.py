@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from export_families import KIND_OF, prompt, set_fields, write_base, write_kind
 from transformers import AutoModelForImageTextToText
 
+from export.export_families import KIND_OF, prompt, set_fields, write_base, write_kind
 from ivl.export import Exported, export, merge
 from ivl.export.stream import ModelWeights
 from ivl.model.adapter_io import read_adapter

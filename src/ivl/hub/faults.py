@@ -13,6 +13,8 @@ from ivl.hub.repository import Wanted
 MAX_WAIT = 300.0
 """A hub that asks for more seconds than this is not waited for."""
 _NETWORK = ("httpx", "httpcore", "requests", "urllib3")
+_OFFLINE = "offline mode is enabled"
+"""What huggingface_hub says where HF_HUB_OFFLINE is set, which waiting does not change."""
 _FOODIEQA = "lyan62/foodieqa"
 _ADDRESS = re.compile(r"(https?://[^/\s'\"]+)/[^\s'\"]*")
 
@@ -33,7 +35,7 @@ def wait_before_retry(fault: BaseException, attempt: int) -> float | None:
 
     A hub that says for how long (429 with Retry-After) is believed, up to MAX_WAIT.
     """
-    if not is_network_fault(fault):
+    if not is_network_fault(fault) or any(_OFFLINE in str(cause) for cause in _causes(fault)):
         return None
     asked = asked_to_wait(fault)
     if asked is not None:
