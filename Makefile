@@ -22,7 +22,7 @@ tutorial: $(VENV)/.train  ## Set up, then chat, fine-tune, chat again, measure: 
 	@$(BIN)/ivl tutorial --out out/tutorial
 
 test: $(VENV)/.dev  ## Set up, then run the fast tests
-	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 test-slow: $(VENV)/.dev  ## Run the long tests too (load, kills, long documents)
 	@$(BIN)/python -m pytest -m "not gpu"

@@ -101,6 +101,7 @@ def test_pairs_outweigh_a_busy_moment() -> None:
     assert pairwise_ratio([1.0, 8.0, 1.0], [2.0, 16.0, 2.0]) == 0.5
 
 
+@pytest.mark.slow
 def test_many_at_once_beside_many_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_concurrent, "make_large_config", small)
     words = ["--models", "287M", "--requests", "3", "--new-tokens", "4", "--rounds", "2", "--repeats", "1", "--threads"]
@@ -145,6 +146,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_every_workload_runs_for_both(quick: None, tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
     result = gpu_workloads.main([*TINY, "--requests", "2", "3", "--out", str(out)])

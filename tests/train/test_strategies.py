@@ -55,19 +55,34 @@ def launch_all(root: Path, recipes: list[TrainConfig]) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(calm: pytest.MonkeyPatch, parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
-    """On two ranks: every strategy's run, and the same one gone on with from its middle."""
+def recipes(calm: pytest.MonkeyPatch, parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainConfig]:
+    """Of every strategy, for two ranks."""
     root = tmp_path_factory.mktemp("shared")
     calm.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     common = validated(parts, batch_size=2, timeout=60)
-    recipes = {
+    return {
         name: tiny_run.recipe(parts.model, parts.data, root / name, strategy=strategy, **(common | more))
         for name, (strategy, more) in SHARED.items()
     }
-    launch_all(root, list(recipes.values()))
-    again = [copy_of(each, f"{name}-again") for name, each in recipes.items()]
-    launch_all(root, again)
-    return {path.name: tiny_run.result(path) for path in root.iterdir() if path.is_dir()}
+
+
+@pytest.fixture(scope="module")
+def runs(recipes: dict[str, TrainConfig]) -> dict[str, Result]:
+    """Of these recipes."""
+    return launched(recipes)
+
+
+@pytest.fixture(scope="module")
+def resumed(recipes: dict[str, TrainConfig], runs: dict[str, Result]) -> dict[str, Result]:
+    """The same runs, gone on with from their middle."""
+    return launched({name: copy_of(recipe, f"{name}-again") for name, recipe in recipes.items()})
+
+
+def launched(recipes: dict[str, TrainConfig]) -> dict[str, Result]:
+    """What runs on two ranks have left."""
+    folders = {name: Path(recipe.work_dir) for name, recipe in recipes.items()}
+    launch_all(next(iter(folders.values())).parent, list(recipes.values()))
+    return {name: tiny_run.result(folder) for name, folder in folders.items()}
 
 
 def assert_close(one: Result, other: Result) -> None:
@@ -94,9 +109,10 @@ def test_two_ranks_equal_one(name: str, runs: dict[str, Result], recipe: Recipe,
         assert_close(two, one)
 
 
+@pytest.mark.slow  # its ranks take ten seconds to begin; test_resume has the same on one
 @pytest.mark.parametrize("name", list(SHARED))
-def test_a_saved_run_goes_on(name: str, runs: dict[str, Result]) -> None:
-    whole, again = runs[name], runs[f"{name}-again"]
+def test_a_saved_run_goes_on(name: str, runs: dict[str, Result], resumed: dict[str, Result]) -> None:
+    whole, again = runs[name], resumed[name]
     assert [each["step"] for each in again.steps if "lr" in each] == [2]
     assert again.losses == pytest.approx(whole.losses[1:], rel=1e-6)
     for name, tensor in again.trained.items():

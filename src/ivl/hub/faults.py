@@ -13,8 +13,8 @@ from ivl.hub.repository import Wanted
 MAX_WAIT = 300.0
 """A hub that asks for more seconds than this is not waited for."""
 _NETWORK = ("httpx", "httpcore", "requests", "urllib3")
-_OFFLINE = "offline mode is enabled"
-"""What huggingface_hub says where HF_HUB_OFFLINE is set, which waiting does not change."""
+_OFFLINE = "HF_HUB_OFFLINE is set"
+"""What is raised where it is, which waiting does not change."""
 _FOODIEQA = "lyan62/foodieqa"
 _ADDRESS = re.compile(r"(https?://[^/\s'\"]+)/[^\s'\"]*")
 
