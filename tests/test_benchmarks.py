@@ -33,6 +33,7 @@ def small(decoder: str = "internlm2") -> InternVLConfig:
     return replace(config, vision=vision, text=text, image_size=56)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["internlm2", "qwen2"])
 def test_ours_and_theirs_give_the_same_tokens(decoder: str, tmp_path: Path) -> None:
     config = small(decoder)
@@ -80,6 +81,7 @@ def fake(name: str, log: list[str], tokens: list[int], first_token_s: float) -> 
     return answer
 
 
+@pytest.mark.slow
 def test_contestants_take_turns() -> None:
     log: list[str] = []
     prompt = make_prompt(small(), tiles=1, text_tokens=2)
@@ -119,6 +121,7 @@ def test_many_at_once_beside_many_in_a_row(tmp_path: Path, monkeypatch: pytest.M
     assert written["circumstances"]["commit"]
 
 
+@pytest.mark.slow
 def test_other_answers_are_counted_and_many_are_no_comparison() -> None:
     prompts = [make_prompt(small(), tiles=1, text_tokens=2, seed=seed) for seed in range(8)]
 

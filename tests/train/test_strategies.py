@@ -96,6 +96,7 @@ def assert_close(one: Result, other: Result) -> None:
                 assert float(apart) <= 1e-3 * float(others[name].double().norm()) + 1e-7, name
 
 
+@pytest.mark.slow  # test_trainer has FSDP2 on two ranks beside one too
 @pytest.mark.parametrize("name", list(SHARED))
 def test_two_ranks_equal_one(name: str, runs: dict[str, Result], recipe: Recipe, parts: Parts) -> None:
     more = SHARED[name][1]
@@ -119,6 +120,7 @@ def test_a_saved_run_goes_on(name: str, runs: dict[str, Result], resumed: dict[s
         torch.testing.assert_close(tensor, whole.trained[name], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_one_rank_goes_on_with_what_two_have_saved(runs: dict[str, Result], parts: Parts) -> None:
     folder = runs["fsdp2"].folder
     config = tiny_run.recipe(
